@@ -1,0 +1,1 @@
+"""The `aam` command: one file a group of commands, wiring only."""
