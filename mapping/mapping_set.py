@@ -1,7 +1,8 @@
 """A mapping set: what is known of one (tenant or *, connector, entity), as data.
 
 It is the value of `aam.mapping.table.v1`, written by the registry's publisher and compiled by `mapping.compile`.
-This module holds the shape and the precedence of tenant over connector; what a transform does is in `mapping.transforms`.
+This module holds the shape and the precedence of tenant over connector; what a transform does is in
+`mapping.transforms`.
 """
 
 from collections.abc import Sequence

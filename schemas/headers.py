@@ -1,4 +1,7 @@
-"""Names of the Kafka headers that AAM reads and writes; who reads which is said in docs/producing.md and docs/consuming.md."""
+"""Names of the Kafka headers that AAM reads and writes.
+
+What they mean to a producer stands in docs/producing.md, to a consumer in docs/consuming.md.
+"""
 
 from typing import Final
 
