@@ -1,0 +1,106 @@
+"""Which places of a record a mapping set reads, as a tree, and what of a record it leaves over.
+
+A leaf that no mapping reads is *left over*: it goes to custom fields, and its path may be novel. A value that stands
+where the tree expected an object or array (null, say) is *kept*: known, but still not to be lost.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from mapping.path import EACH, MISSING, Path, quoted
+
+_QUOTED_KEYS_KEPT: Final = 50_000
+
+
+class _QuotedKeys(dict[str, str]):
+    """Object key → how a path writes it. Forgets all before hostile keys fill the memory."""
+
+    def __missing__(self, key: str) -> str:
+        if len(self) >= _QUOTED_KEYS_KEPT:
+            self.clear()
+        text = self[key] = quoted(key)
+        return text
+
+
+_quoted: Final = _QuotedKeys()
+
+
+class SourceNode:
+    """One place. `read`: a mapping reads the whole value there. `fans_out`: each element makes an event of its own."""
+
+    __slots__ = ("children", "each", "fans_out", "read")
+
+    def __init__(self) -> None:
+        self.children: dict[str, SourceNode] = {}
+        self.each: SourceNode | None = None
+        self.read = False
+        self.fans_out = False
+
+    def add(self, path: Path) -> "SourceNode":
+        """The node of `path`, made with all above it."""
+        node = self
+        for step in path.steps:
+            if step is EACH:
+                node.each = node.each or SourceNode()
+                node = node.each
+            else:
+                node = node.children.setdefault(str(step), SourceNode())
+        return node
+
+
+def build_tree(paths: Iterable[Path], fan_outs: Iterable[Path]) -> SourceNode:
+    """The tree of all `paths` that a set reads; `fan_outs` are the arrays whose elements make events."""
+    root = SourceNode()
+    for path in paths:
+        root.add(path).read = True
+    for path in fan_outs:
+        root.add(path).fans_out = True
+    return root
+
+
+def split_leftover(
+    value: dict[str, Any], node: SourceNode, prefix: str, left: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    """Puts what `node` doesn't read of the object `value` into `left`, and known oddities into `kept`, by path."""
+    children = node.children
+    for key, inner in value.items():
+        child = children.get(key)
+        if child is None:
+            left[prefix + _quoted[key]] = inner
+        elif not child.read:
+            _split_inner(inner, child, prefix + _quoted[key], left, kept)
+
+
+def _split_inner(value: Any, node: SourceNode, path: str, left: dict[str, Any], kept: dict[str, Any]) -> None:
+    if value.__class__ is dict and value and node.children:
+        split_leftover(value, node, path + ".", left, kept)
+    elif value.__class__ is list and node.each is not None:
+        if node.fans_out:
+            if not value:
+                kept[path] = value
+            return
+        rest = [_rest(element, node.each) for element in value]
+        if any(part is not MISSING for part in rest):
+            left[path] = [{} if part is MISSING else part for part in rest]
+    elif value.__class__ is dict and value:
+        left[path] = value
+    else:
+        kept[path] = value
+
+
+def _rest(value: Any, node: SourceNode) -> Any:
+    """What `node` doesn't read of one array element, in the element's own shape; MISSING if it reads all."""
+    if node.read:
+        return MISSING
+    if value.__class__ is dict and node.children:
+        parts = {key: inner for key, inner in value.items() if key not in node.children}
+        for key, child in node.children.items():
+            if key in value and (part := _rest(value[key], child)) is not MISSING:
+                parts[key] = part
+        return parts or MISSING
+    if value.__class__ is list and node.each is not None:
+        inner_parts = [_rest(element, node.each) for element in value]
+        if all(part is MISSING for part in inner_parts):
+            return MISSING
+        return [{} if part is MISSING else part for part in inner_parts]
+    return value
