@@ -1,8 +1,8 @@
 """Decodes the JSON value of a raw record, exactly or not at all.
 
 orjson is fast, but it keeps the last of duplicate keys and turns integers beyond 64 bits, and decimals beyond a
-double, into the nearest float. What it read is therefore written back: equal bytes prove that nothing changed. Where they differ
-(white space, escapes), two cheap signs decide whether the exact reader must look again.
+double, into the nearest float. What it read is therefore written back: equal bytes prove that nothing changed. Where
+they differ (white space, escapes), two cheap signs decide whether the exact reader must look again.
 """
 
 import json
