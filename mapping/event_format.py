@@ -1,12 +1,12 @@
 """How one event is written: Avro, JSON, or plain Python values (the oracle that tests hold the other two against).
 
-A format gives pieces for canonical values and puts them, with the `aam` block, together. The compiled function calls it;
-what the values are was decided before.
+A format gives pieces for canonical values and puts them, with the `aam` block, together. The compiled function calls
+it; what the values are was decided before.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import orjson
 
@@ -21,20 +21,23 @@ EventFormat = Literal["avro", "json", "values"]
 _MEMO_SIZE: Final = 4096
 
 
-class Quality(NamedTuple):
-    """What the event says of its own mapping."""
-
-    confidence: float
-    provisional: Sequence[str]
-    absent: Sequence[str]
-    unconverted: dict[str, str]
+Quality = tuple[float, Sequence[str], Sequence[str], dict[str, str]]
+"""What the event says of its own mapping: confidence, provisional, absent, unconverted."""
 
 
 class Format(Protocol):
     """Pieces of canonical values, and their assembly. `fields` are in the order of the entity's schema."""
 
-    null: Any
-    empty: Any
+    @property
+    def null(self) -> Any:
+        """The piece of an absent or null value."""
+
+    @property
+    def empty(self) -> Any:
+        """The piece of an empty list."""
+
+    def gap(self, nulls: Sequence[Any]) -> Sequence[Any]:
+        """The pieces of neighbouring fields that no mapping writes."""
 
     def encoder(self, kind: FieldKind) -> Callable[[Any], Any]:
         """The piece of one value of `kind`."""
@@ -67,6 +70,9 @@ class AvroFormat:
         self._topics: dict[tuple[str, int], bytes] = {}
         self._times: dict[int, bytes] = {}
         self._paths: dict[str, bytes] = {}
+
+    def gap(self, nulls: Sequence[bytes]) -> Sequence[bytes]:
+        return (b"".join(nulls),)
 
     def encoder(self, kind: FieldKind) -> Callable[[Any], bytes]:
         return avro.ENCODERS[kind]
@@ -158,6 +164,9 @@ class ValuesFormat:
     null: Any = None
     empty: Any = ()
 
+    def gap(self, nulls: Sequence[Any]) -> Sequence[Any]:
+        return nulls
+
     def encoder(self, _kind: FieldKind) -> Callable[[Any], Any]:
         return _unchanged
 
@@ -184,6 +193,7 @@ class ValuesFormat:
         fields: Sequence[Any],
     ) -> Any:
         observed_at = delivery.observed_at_us
+        confidence, provisional, absent, unconverted = quality
         event: dict[str, Any] = {
             "aam": {
                 "event_id": ids[0],
@@ -197,10 +207,10 @@ class ValuesFormat:
                 "schema_version": self.entity.version,
                 "observed_at": None if observed_at is None else self.timestamp(observed_at),
                 "emitted_at": self.timestamp(delivery.emitted_at_us),
-                "confidence": quality.confidence,
-                "provisional": list(quality.provisional),
-                "absent": list(quality.absent),
-                "unconverted": quality.unconverted,
+                "confidence": confidence,
+                "provisional": list(provisional),
+                "absent": list(absent),
+                "unconverted": unconverted,
                 "raw": {"topic": delivery.topic, "partition": delivery.partition, "offset": delivery.offset},
                 "custom_fields": {path: dump(value).decode() for path, value in custom.items()},
             }

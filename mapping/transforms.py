@@ -19,7 +19,7 @@ from schemas.canonical_model import DECIMAL_PRECISION, DECIMAL_SCALE, FieldKind
 from schemas.failures import Misconfigured
 
 Step = Callable[..., tuple[Any, bool]]
-"""(value, *inputs) → (canonical value, exact). `value` is never None or MISSING, inputs may be; raises Unconvertible."""
+"""(value, *inputs) → (canonical value, exact). `value` is not None or MISSING, inputs may be; raises Unconvertible."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
