@@ -29,6 +29,10 @@ _FOLDER: Final = Path(__file__).parent / "canonical"
 _FILE: Final = re.compile(r"(?P<name>[a-z][a-z0-9_]*)\.v(?P<version>[1-9][0-9]*)\.avsc")
 
 
+class InvalidSchema(Misconfigured):
+    """What should be an Avro schema, or one of the canonical model, isn't."""
+
+
 class FieldKind(StrEnum):
     """What one canonical value is."""
 
@@ -111,26 +115,43 @@ class CanonicalEntity:
         its place (version: the field's attribute `aam.provenance`, else 1).
 
         Raises:
-            Misconfigured: `schema` uses something that the canonical model doesn't, or isn't valid Avro.
+            InvalidSchema: `schema` uses something that the canonical model doesn't, or isn't valid Avro.
         """
         avro = dict(schema)
         where = str(avro.get("name"))
         fields = [dict(field) for field in avro.get("fields", ())]
         if not fields or fields[0].get("name") != PROVENANCE_FIELD:
-            raise Misconfigured(f"{where}: the first field must be `{PROVENANCE_FIELD}`")
+            raise InvalidSchema(f"{where}: the first field must be `{PROVENANCE_FIELD}`")
         if fields[0]["type"] == PROVENANCE:
             fields[0]["type"] = _provenance(fields[0].get("aam.provenance", 1))
         avro["fields"] = fields
-        try:
-            fastavro.parse_schema(avro)
-        except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType, ValueError, KeyError) as error:
-            raise Misconfigured(f"{where} is not a valid Avro schema: {error}") from error
+        parse_avro(avro)
         return cls(
             name=_snake(where.rpartition(".")[2]),
             version=avro.get("aam.version", 1),
             fields=_fields(fields[1:], where, {}),
             avro=avro,
         )
+
+
+def parse_avro(schema: Any) -> Any:
+    """`schema` as fastavro understands it: checked, with full names, docs and attributes kept.
+
+    Raises:
+        InvalidSchema: it isn't a valid Avro schema.
+    """
+    try:
+        return fastavro.parse_schema(schema, _write_hint=False)
+    except (
+        fastavro.schema.SchemaParseException,
+        # what fastavro lets through for a schema that isn't even of the right shape
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise InvalidSchema(f"not a valid Avro schema: {error}") from error
 
 
 @cache
@@ -162,7 +183,7 @@ def _all_versions() -> Mapping[str, tuple[CanonicalEntity, ...]]:
 def _provenance(version: int) -> dict[str, Any]:
     path = _FOLDER / f"provenance.v{version}.avsc"
     if not path.exists():
-        raise Misconfigured(f"there is no version {version} of the provenance record")
+        raise InvalidSchema(f"there is no version {version} of the provenance record")
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
 
@@ -189,7 +210,7 @@ def _field(field: Mapping[str, Any], where: str, records: dict[str, tuple[Canoni
     kind, members = _read_type(field, where, records)
     personal = field.get("aam.personal", "none")
     if personal not in PERSONAL:
-        raise Misconfigured(f"{where}: aam.personal is not one of {sorted(PERSONAL)}")
+        raise InvalidSchema(f"{where}: aam.personal is not one of {sorted(PERSONAL)}")
     return CanonicalField(
         name=field["name"],
         kind=kind,
@@ -216,12 +237,12 @@ def _read_type(
         case {"type": "array", "items": {"type": "record"} as record} if field.get("default") == []:
             members = _fields(record["fields"], where, records)
             if any(member.is_list for member in members):
-                raise Misconfigured(f"{where}: members of a list's records can't be lists")
+                raise InvalidSchema(f"{where}: members of a list's records can't be lists")
             records[_local(record["name"])] = members
             return None, members
         case {"type": "array", "items": str(name)} if field.get("default") == [] and _local(name) in records:
             return None, records[_local(name)]
-    raise Misconfigured(
+    raise InvalidSchema(
         f'{where}: a canonical field is ["null", T] with default null, an array of string or an array of records'
         " with default []"
     )

@@ -13,9 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import fastavro
-
-from schemas.canonical_model import CanonicalEntity, load_entities, versions_of
+from schemas.canonical_model import CanonicalEntity, load_entities, parse_avro, versions_of
 from schemas.failures import Bug
 
 FIRST_ID: Final = 1001
@@ -79,10 +77,9 @@ def canonical_text(schema: Any) -> str:
     Unlike Avro's Parsing Canonical Form it keeps defaults, logical types, docs and attributes.
 
     Raises:
-        what `fastavro.parse_schema` raises for what is no Avro schema.
+        InvalidSchema: it isn't a valid Avro schema.
     """
-    parsed = fastavro.parse_schema(schema, _write_hint=False)
-    return json.dumps(_unwrap(parsed), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(_unwrap(parse_avro(schema)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def fingerprint(schema: Any) -> str:
