@@ -20,7 +20,7 @@ from mapping.mapping_set import MappingSet
 from mapping.origin import Delivery, Origin
 from mapping.path import EACH, MISSING, Path, Step
 from mapping.plan import EventPlan, FieldPlan, SetPlan, plan_set
-from mapping.source_tree import split_leftover
+from mapping.source_tree import SourceNode, build_tree, split_leftover
 from mapping.transforms import Unconvertible
 from schemas.canonical_model import CanonicalEntity, FieldKind
 from schemas.failures import InvalidRecord
@@ -29,6 +29,7 @@ Events = list[tuple[str, Any]]
 Apply = Callable[[dict[str, Any], Origin, Delivery], tuple[Events, dict[str, Any]]]
 
 _SECONDS_SAFE: Final = 10**10
+_LONGS_SAFE: Final = 2**63
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _elements(makers: Sequence[tuple[EventPlan, Callable[..., Any]]], record: di
             yield maker, identity, record, {}
             continue
         elements = each.read(record)
-        node = _node_at(maker[0], each)
+        node = _element_tree(maker[0], each)
         for index, element in enumerate(elements if isinstance(elements, list) else ()):
             left: dict[str, Any] = {}
             if isinstance(element, dict):
@@ -126,9 +127,8 @@ def _elements(makers: Sequence[tuple[EventPlan, Callable[..., Any]]], record: di
             yield maker, f"{identity}/{key if isinstance(key, str | int) else index}", element, left
 
 
-def _node_at(event: EventPlan, each: Path) -> Any:
-    from mapping.source_tree import build_tree  # noqa: PLC0415
-
+def _element_tree(event: EventPlan, each: Path) -> SourceNode:
+    """What the event reads of one element of its array."""
     paths = [
         Path(path.steps[len(each.steps) + 1 :])
         for plan in event.field_plans()
@@ -194,12 +194,14 @@ class _EventSource:
     def compile(self) -> Callable[..., Any]:
         self.names.update(M=MISSING, NULL=self.form.null, event_id=event_id, assemble=self.form.assemble)
         self.names.update(P=avro_encoding.STRING_PREFIX, long=avro_encoding.long)
+        self.names.update(ONE=avro_encoding.plain_long(1), L=avro_encoding.PLAIN_PREFIX, END=avro_encoding.EMPTY)
+        self.names.update(TRUE=avro_encoding.TRUE, FALSE=avro_encoding.FALSE)
         self._line(0, "def make(r, x, origin, delivery, identity, index, c):")
         confidences = {plan.confidence for plan in self.plan.field_plans()}
         self._line(1, f"u = {{}}; a = []; v = []; q = {self._value(max(confidences))}")
         self._reads()
         pieces = self._fields()
-        self._line(1, f"ids = (event_id(delivery, index), identity)")  # noqa: F541
+        self._line(1, "ids = (event_id(delivery, index), identity)")
         self._line(1, f"return assemble(origin, delivery, ids, (q, v, a, u), c, ({', '.join(pieces)},))")
         exec("\n".join(self.lines), self.names)  # noqa: S102  # source text is ours alone; see the module's docstring
         return self.names["make"]  # type: ignore[no-any-return]  # what exec defined
@@ -223,7 +225,7 @@ class _EventSource:
         self.variables: dict[Path, str] = {}
         wanted: dict[str, list[tuple[tuple[Step, ...], str]]] = {"r": [], "x": []}
         for plan in self.plan.sources.values():
-            if not isinstance(plan, FieldPlan) or plan.field.is_list or plan.transform.op == "first":
+            if not isinstance(plan, FieldPlan) or not (_is_scalar(plan) or self._is_wrapped(plan)):
                 continue
             for path in plan.reads():
                 if path in self.variables:
@@ -268,7 +270,7 @@ class _EventSource:
             gap = []
             piece = f"f{len(pieces)}"
             pieces.append(piece)
-            if isinstance(source, FieldPlan) and not canonical.is_list and source.transform.op != "first":
+            if isinstance(source, FieldPlan) and _is_scalar(source):
                 self._scalar(source, piece)
                 self._quality(source, piece)
             else:
@@ -288,7 +290,8 @@ class _EventSource:
                 else self.form.encoder(source.field.kind or FieldKind.STRING)
             )
             filler = fill(source, self._scoped, encode, self.form.empty if source.field.is_list else self.form.null)
-            self._line(1, f"{piece} = {self._value(filler)}(r, x, c, u, a)")
+            indent = self._wrapped(source, piece) if self._is_wrapped(source) else 1
+            self._line(indent, f"{piece} = {self._value(filler)}(r, x, c, u, a)")
             self._quality(source, piece)
         else:
             filler = fill_records(source, self._scoped, self.form.list_encoder(canonical), self.form.empty)
@@ -296,8 +299,21 @@ class _EventSource:
             for member in source.members:
                 self._quality(member, piece)
 
+    def _is_wrapped(self, plan: FieldPlan) -> bool:
+        """Whether it is a list of the one string that the source usually holds; written out for Avro."""
+        simple = plan.path is not None and not plan.path.arrays and not plan.fallbacks
+        return self.fast and plan.field.is_list and simple and plan.transform.op == "copy"
+
+    def _wrapped(self, plan: FieldPlan, piece: str) -> int:
+        assert plan.path is not None, "checked by _is_wrapped"
+        variable = self.variables[plan.path]
+        self._line(1, f"if {variable}.__class__ is str: e = {variable}.encode(); {piece} = ONE + L[len(e)] + e + END")
+        self._line(1, "else:")
+        return 2
+
     def _quality(self, plan: FieldPlan, piece: str) -> None:
-        used = f"if {piece} is not NULL and {piece}:" if plan.field.is_list else f"if {piece} is not NULL:"
+        in_list = plan.field.is_list or "[]" in plan.target
+        used = f"if {piece} is not NULL and {piece}:" if in_list else f"if {piece} is not NULL:"
         if plan.confidence < 1.0:
             number = self._value(plan.confidence)
             self._line(1, f"{used[:-1]} and q > {number}: q = {number}")
@@ -353,10 +369,19 @@ class _EventSource:
         if self.fast and op == "epoch_seconds":
             safe = f"{variable}.__class__ is int and -{_SECONDS_SAFE} < {variable} < {_SECONDS_SAFE}"
             return [(safe, f"{piece} = long({variable} * 1000000)")]
+        if self.fast and kind is FieldKind.LONG and op == "copy":
+            safe = f"{variable}.__class__ is int and -{_LONGS_SAFE} < {variable} < {_LONGS_SAFE}"
+            return [(safe, f"{piece} = long({variable})")]
+        if self.fast and kind is FieldKind.BOOLEAN and op == "copy":
+            return [(f"{variable} is True", f"{piece} = TRUE"), (f"{variable} is False", f"{piece} = FALSE")]
         if self.fast and op == "enum":
             table = self._value(_enum_table(plan, self.form.encoder(kind or FieldKind.STRING)))
             return [(f"{variable}.__class__ is str and {variable} in {table}", f"{piece} = {table}[{variable}]")]
         return []
+
+
+def _is_scalar(plan: FieldPlan) -> bool:
+    return not plan.field.is_list and plan.transform.op != "first"
 
 
 def _enum_table(plan: FieldPlan, encode: Callable[[Any], Any]) -> dict[str, Any]:

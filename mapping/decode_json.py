@@ -8,6 +8,7 @@ they differ (white space, escapes), two cheap signs decide whether the exact rea
 import json
 import re
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -39,15 +40,14 @@ def decode(value: bytes) -> dict[str, Any]:
     return record
 
 
-def dump(value: Any) -> bytes:
-    """Compact JSON of a decoded value, numbers as exact as `decode` gave them."""
-    return orjson.dumps(value, default=_number_text)
-
-
 def _number_text(value: Any) -> Any:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value))
     raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+dump: Final = partial(orjson.dumps, default=_number_text)
+"""value → compact JSON bytes, numbers as exact as `decode` gave them."""
 
 
 def _may_differ(value: bytes, same: bytes) -> bool:

@@ -5,7 +5,7 @@ it; what the values are was decided before.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 import orjson
@@ -139,7 +139,7 @@ class AvroFormat:
         paths, prefix = self._paths, avro.PLAIN_PREFIX
         pieces = [avro.plain_long(len(custom))]
         for path, value in custom.items():
-            text = dump(value)
+            text = b"null" if value is None else dump(value)
             pieces += (paths.get(path) or self._path(path), prefix[len(text)], text)
         pieces.append(avro.EMPTY)
         return b"".join(pieces)
@@ -162,7 +162,7 @@ class ValuesFormat:
     entity: CanonicalEntity
     revision: int
     null: Any = None
-    empty: Any = ()
+    empty: Any = field(default_factory=list)
 
     def gap(self, nulls: Sequence[Any]) -> Sequence[Any]:
         return nulls

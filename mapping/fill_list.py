@@ -10,6 +10,7 @@ from typing import Any
 from mapping.path import EACH, MISSING, Path, Step
 from mapping.plan import FieldPlan, RecordsPlan
 from mapping.transforms import Unconvertible
+from schemas.canonical_model import FieldKind
 
 Scoped = Callable[[Path], tuple[str, tuple[Step, ...]]]
 Fill = Callable[[dict[str, Any], Any, dict[str, Any], dict[str, str], list[str]], Any]
@@ -26,9 +27,10 @@ class _Place:
         start = len(path.steps) - len(steps)
         self.array = self.path.before_each() if EACH in steps else self.path
         self.array_text = str(Path(path.steps[: start + len(self.array.steps)]))
+        self._read = self.path.reader()
 
     def value(self, record: Any, element: Any) -> Any:
-        return self.path.read(element if self.in_element else record)
+        return self._read(element if self.in_element else record)
 
     def whole(self, record: Any, element: Any) -> Any:
         """The array (or plain value) that is copied if anything would be lost."""
@@ -130,14 +132,28 @@ def _member_order(plan: RecordsPlan) -> list[FieldPlan | None]:
 
 def _fill_single(plan: RecordsPlan, scoped: Scoped, encode: Callable[[list[Any]], Any], empty: Any) -> Fill:
     members = [(m, [_Place(path, scoped) for path in m.reads()] if m else []) for m in _member_order(plan)]
+    # The usual member is a string copied from one place.
+    plain = [
+        places[0] if m and len(places) == 1 and m.transform.op == "copy" and m.field.kind is FieldKind.STRING else None
+        for m, places in members
+    ]
 
     def fill(record: Any, element: Any, custom: dict[str, Any], unconverted: dict[str, str], absent: list[str]) -> Any:
         row: list[Any] = []
         found = False
-        for member, places in members:
+        for (member, places), place_of_string in zip(members, plain, strict=True):
+            if member is None:
+                row.append(None)
+                continue
+            if place_of_string is not None:
+                text = place_of_string.value(record, element)
+                if text.__class__ is str or text is None:
+                    found = True
+                    row.append(text)
+                    continue
             values = [place.value(record, element) for place in places]
-            if member is None or (values and values[0] is None):
-                found = found or member is not None
+            if values and values[0] is None:
+                found = True
                 row.append(None)
             elif values and values[0] is MISSING:
                 absent.append(member.target)

@@ -170,6 +170,8 @@ def _plan_event(entity: CanonicalEntity, fields: Sequence[FieldPlan]) -> EventPl
             raise InvalidMappingSet(f"{entity.name}.{name} is written by two mappings")
         sources[name] = plan
         if plan.path and plan.path.arrays and not plan.field.is_list and plan.transform.op != "first":
+            if plan.path.arrays > 1:
+                raise InvalidMappingSet(f"{entity.name}.{name}: one value can't be read from an array in an array")
             each = _one_array(entity, each, plan.path.before_each())
     for name, plans in members.items():
         sources[name] = _plan_records(entity, entity.field(name), plans, each)
