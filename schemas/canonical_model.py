@@ -165,10 +165,15 @@ def versions_of(entity: str) -> list[CanonicalEntity]:
     return list(_all_versions()[entity])
 
 
-@cache
-def _all_versions() -> Mapping[str, tuple[CanonicalEntity, ...]]:
+def read_versions(folder: Path) -> Mapping[str, tuple[CanonicalEntity, ...]]:
+    """Entity name → its versions, oldest first, of all `<entity>.v<N>.avsc` in `folder`, in order of name.
+
+    Raises:
+        InvalidSchema: what is in a file isn't a canonical entity.
+        Bug: it isn't the one that the file's name says.
+    """
     found: dict[str, list[CanonicalEntity]] = {}
-    for path in sorted(_FOLDER.glob("*.avsc")):
+    for path in sorted(folder.glob("*.avsc")):
         name, version = _of_file(path)
         if name == "provenance":
             continue
@@ -176,7 +181,12 @@ def _all_versions() -> Mapping[str, tuple[CanonicalEntity, ...]]:
         if (entity.name, entity.version) != (name, version):
             raise Bug(f"{path.name} holds {entity.name} version {entity.version}")
         found.setdefault(name, []).append(entity)
-    return {name: tuple(sorted(versions, key=lambda e: e.version)) for name, versions in found.items()}
+    return {name: tuple(sorted(found[name], key=lambda e: e.version)) for name in sorted(found)}
+
+
+@cache
+def _all_versions() -> Mapping[str, tuple[CanonicalEntity, ...]]:
+    return read_versions(_FOLDER)
 
 
 @cache

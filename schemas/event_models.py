@@ -4,7 +4,6 @@ They take the dict that an Avro decoder gives as well as the JSON form of an eve
 decimals as strings, times as `schemas.utc_time` has them, dates ISO. The hot path does without them.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -71,13 +70,9 @@ def _record_model(schema: Mapping[str, Any], known: dict[str, type[EventModel]])
 
 def _member(field: Mapping[str, Any], known: dict[str, type[EventModel]]) -> Any:
     annotation = _annotation(field["type"], known)
-    described: dict[str, Any] = {"description": field.get("doc")}
-    if "default" not in field:
-        return annotation, Field(**described)
-    default = field["default"]
-    if isinstance(default, list | dict):
-        return annotation, Field(default_factory=lambda: json.loads(json.dumps(default)), **described)
-    return annotation, Field(default=default, **described)
+    # pydantic copies a list or dict that is a default
+    default = field.get("default", ...)
+    return annotation, Field(default=default, description=field.get("doc"))
 
 
 def _annotation(avro: Any, known: dict[str, type[EventModel]]) -> Any:

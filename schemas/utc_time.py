@@ -9,13 +9,16 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, PlainSerializer
 
 
-def format_utc(at: datetime) -> str:
-    """`2026-11-24T09:30:00.000000Z` for an aware `at`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _in_utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
+
+
+def _written(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 UtcTime = Annotated[
     AwareDatetime,
-    AfterValidator(lambda at: at.astimezone(UTC)),
-    PlainSerializer(format_utc, return_type=str, when_used="json"),
+    AfterValidator(_in_utc),
+    PlainSerializer(_written, return_type=str, when_used="json"),
 ]

@@ -17,8 +17,10 @@ from schemas.canonical_model import (
     FieldKind,
     InvalidSchema,
     load_entities,
+    read_versions,
     versions_of,
 )
+from schemas.failures import Bug
 
 ENTITIES = list(load_entities().values())
 FOLDER = Path(schemas.canonical_model.__file__).parent / "canonical"
@@ -46,6 +48,24 @@ def test_all_entities_are_there() -> None:
 def test_current_version_is_the_highest() -> None:
     for name, entity in load_entities().items():
         assert [version.version for version in versions_of(name)] == list(range(1, entity.version + 1))
+
+
+def write_version(folder: Path, file: str, version: int) -> None:
+    schema = {"type": "record", "name": "TestThing", "aam.version": version, "fields": [AAM]}
+    (folder / file).write_text(json.dumps(schema))
+
+
+def test_versions_are_ordered_by_number(tmp_path: Path) -> None:
+    for version in (10, 1, 2):
+        write_version(tmp_path, f"test_thing.v{version}.avsc", version)
+    assert [entity.version for entity in read_versions(tmp_path)["test_thing"]] == [1, 2, 10]
+
+
+@pytest.mark.parametrize("file", ["test_thing.v2.avsc", "other.v1.avsc", "test_thing.avsc", "test_thing.v01.avsc"])
+def test_a_file_holds_what_its_name_says(tmp_path: Path, file: str) -> None:
+    write_version(tmp_path, file, 1)
+    with pytest.raises(Bug):
+        read_versions(tmp_path)
 
 
 @each_entity

@@ -74,6 +74,7 @@ def test_json_form() -> None:
             line_items=[{"quantity": "2", "unit_price": "6.25"}],
         )
     )
+    assert event.model_dump()["created_at"].tzinfo is UTC
     written = json.loads(event.model_dump_json())
     assert written["total"] == "12.500000000"
     assert written["issue_date"] == "2026-01-02"
