@@ -117,7 +117,7 @@ def _elements(makers: Sequence[tuple[EventPlan, Callable[..., Any]]], record: di
         node = _element_tree(maker[0], each)
         for index, element in enumerate(elements if isinstance(elements, list) else ()):
             left: dict[str, Any] = {}
-            if isinstance(element, dict):
+            if isinstance(element, dict) and element:
                 split_leftover(element, node, f"{each}[].", left, left)
                 key = element.get("id", index)
             else:

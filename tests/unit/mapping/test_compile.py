@@ -392,6 +392,7 @@ def _inverse(  # noqa: PLR0911  # one return a case reads best
     whole = tuple(EACH if isinstance(step, int) else step for step in steps)
     if mapping.transform.op == "to_json" and not pattern.arrays:
         depth = len(pattern.steps)
+        value = value[0][member] if is_member and value else value
         if value is None:
             return steps == pattern.steps and leaf is None
         return (
