@@ -148,9 +148,12 @@ def _decimal_of(text: str) -> Decimal:
     if len(text) > 100:
         raise Unconvertible("text too long for a number")
     try:
-        return Decimal(text.strip())
+        number = Decimal(text.strip())
     except InvalidOperation as error:
         raise Unconvertible("text that is no number") from error
+    if not number.is_finite():
+        raise Unconvertible("text that is no finite number")
+    return number
 
 
 def _boolean(_params: dict[str, Any], _kind: FieldKind) -> Step:

@@ -418,7 +418,7 @@ def _turned_round(mapping: Mapping, value: Any, leaf: Any) -> bool:
         return value is None and leaf is None
     turn: dict[str, Any] = {
         "copy": lambda v: v,
-        "to_string": json.loads,
+        "to_string": lambda v: json.loads(v) if not isinstance(leaf, str) else None,
         "trim": lambda v: v,
         "truncate": lambda v: v,
         "upper": lambda v: v.lower(),
