@@ -85,8 +85,12 @@ def boolean(value: bool) -> bytes:
 
 
 def decimal(number: Decimal) -> bytes:
-    """["null", decimal(38, 9)]: the unscaled integer, two's complement, big endian."""
-    unscaled = int(number.scaleb(DECIMAL_SCALE))
+    """["null", decimal(38, 9)]."""
+    return unscaled_decimal(int(number.scaleb(DECIMAL_SCALE)))
+
+
+def unscaled_decimal(unscaled: int) -> bytes:
+    """["null", decimal(38, 9)] of a count of billionths: two's complement, big endian."""
     size = (unscaled.bit_length() + 8) >> 3
     return STRING_PREFIX[size] + unscaled.to_bytes(size, "big", signed=True)
 

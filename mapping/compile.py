@@ -21,8 +21,8 @@ from mapping.origin import Delivery, Origin
 from mapping.path import EACH, MISSING, Path, Step
 from mapping.plan import EventPlan, FieldPlan, SetPlan, plan_set
 from mapping.source_tree import SourceNode, build_tree, split_leftover
-from mapping.transforms import Unconvertible
-from schemas.canonical_model import CanonicalEntity, FieldKind
+from mapping.transforms import Unconvertible, minor_unit_exponents
+from schemas.canonical_model import DECIMAL_SCALE, CanonicalEntity, FieldKind
 from schemas.failures import InvalidRecord
 
 Events = list[tuple[str, Any]]
@@ -194,6 +194,7 @@ class _EventSource:
     def compile(self) -> Callable[..., Any]:
         self.names.update(M=MISSING, NULL=self.form.null, event_id=event_id, assemble=self.form.assemble)
         self.names.update(P=avro_encoding.STRING_PREFIX, long=avro_encoding.long)
+        self.names.update(unscaled=avro_encoding.unscaled_decimal)
         self.names.update(ONE=avro_encoding.plain_long(1), L=avro_encoding.PLAIN_PREFIX, END=avro_encoding.EMPTY)
         self.names.update(TRUE=avro_encoding.TRUE, FALSE=avro_encoding.FALSE)
         self._line(0, "def make(r, x, origin, delivery, identity, index, c):")
@@ -362,26 +363,48 @@ class _EventSource:
 
     def _fast_branches(self, plan: FieldPlan, variable: str, piece: str) -> list[tuple[str, str]]:
         """The common exact cases, written out: (condition, statement)."""
-        op, kind = plan.transform.op, plan.field.kind
-        if op == "copy" and kind is FieldKind.STRING:
-            statement = f"e = {variable}.encode(); {piece} = P[len(e)] + e" if self.fast else f"{piece} = {variable}"
-            return [(f"{variable}.__class__ is str", statement)]
-        if self.fast and op == "epoch_seconds":
-            safe = f"{variable}.__class__ is int and -{_SECONDS_SAFE} < {variable} < {_SECONDS_SAFE}"
-            return [(safe, f"{piece} = long({variable} * 1000000)")]
-        if self.fast and kind is FieldKind.LONG and op == "copy":
-            safe = f"{variable}.__class__ is int and -{_LONGS_SAFE} < {variable} < {_LONGS_SAFE}"
-            return [(safe, f"{piece} = long({variable})")]
-        if self.fast and kind is FieldKind.BOOLEAN and op == "copy":
-            return [(f"{variable} is True", f"{piece} = TRUE"), (f"{variable} is False", f"{piece} = FALSE")]
-        if self.fast and op == "enum":
-            table = self._value(_enum_table(plan, self.form.encoder(kind or FieldKind.STRING)))
-            return [(f"{variable}.__class__ is str and {variable} in {table}", f"{piece} = {table}[{variable}]")]
-        return []
+        kind = plan.field.kind or FieldKind.STRING
+        if not self.fast:
+            if plan.transform.op == "copy" and kind is FieldKind.STRING:
+                return [(f"{variable}.__class__ is str", f"{piece} = {variable}")]
+            return []
+        a_string, an_int = f"{variable}.__class__ is str", f"{variable}.__class__ is int"
+        match plan.transform.op, kind:
+            case "copy", FieldKind.STRING:
+                cases = [(a_string, f"e = {variable}.encode(); {piece} = P[len(e)] + e")]
+            case "copy", FieldKind.LONG:
+                safe = f"{an_int} and -{_LONGS_SAFE} < {variable} < {_LONGS_SAFE}"
+                cases = [(safe, f"{piece} = long({variable})")]
+            case "copy", FieldKind.BOOLEAN:
+                cases = [(f"{variable} is True", f"{piece} = TRUE"), (f"{variable} is False", f"{piece} = FALSE")]
+            case "epoch_seconds", _:
+                safe = f"{an_int} and -{_SECONDS_SAFE} < {variable} < {_SECONDS_SAFE}"
+                cases = [(safe, f"{piece} = long({variable} * 1000000)")]
+            case "upper", _:
+                safe = f"{a_string} and {variable}.islower() and {variable}.isascii()"
+                cases = [(safe, f"e = {variable}.upper().encode(); {piece} = P[len(e)] + e")]
+            case "minor_units", _:
+                currency, factors = self.variables[plan.inputs[0]], self._value(_unscaled_factors(plan))
+                safe = f"{an_int} and -{_LONGS_SAFE} < {variable} < {_LONGS_SAFE}"
+                known = f"{currency}.__class__ is str and {currency} in {factors}"
+                cases = [(f"{safe} and {known}", f"{piece} = unscaled({variable} * {factors}[{currency}])")]
+            case "enum", _:
+                table = self._value(_enum_table(plan, self.form.encoder(kind)))
+                cases = [(f"{a_string} and {variable} in {table}", f"{piece} = {table}[{variable}]")]
+            case _:
+                cases = []
+        return cases
 
 
 def _is_scalar(plan: FieldPlan) -> bool:
     return not plan.field.is_list and plan.transform.op != "first"
+
+
+def _unscaled_factors(plan: FieldPlan) -> dict[str, int]:
+    """Currency → what one minor unit is in units of the decimal's last digit."""
+    exponents = minor_unit_exponents(plan.transform.params)
+    factors = {code: 10 ** (DECIMAL_SCALE - exponent) for code, exponent in exponents.items()}
+    return factors | {code.lower(): factor for code, factor in factors.items()}
 
 
 def _enum_table(plan: FieldPlan, encode: Callable[[Any], Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def fill_list(plan: FieldPlan, scoped: Scoped, encode: Callable[[list[Any]], Any
             custom[place.array_text] = None
             return empty
         try:
-            values, regular = _convert_all(value, step, by_element=bool(place.path.arrays))
+            values, regular = _convert_all(value, step, by_element=place.path.arrays == 1)
         except Unconvertible as reason:
             custom[place.array_text] = place.whole(record, element)
             unconverted[place.array_text] = str(reason)

@@ -193,6 +193,10 @@ def _plan_records(
     for plan in plans:
         if plan.path and plan.path.arrays:
             array = _one_array(entity, array, _array_within(plan.path, each))
+            if EACH in plan.path.steps[len(array.steps) + 1 :]:
+                raise InvalidMappingSet(
+                    f"{entity.name}.{plan.target}: a member can't be read from an array in an array"
+                )
         if plan.fallbacks or (plan.inputs and plan.transform.op not in ("join", "minor_units")):
             raise InvalidMappingSet(f"{entity.name}.{plan.target}: members of lists have no fallbacks")
     return RecordsPlan(field, array, tuple(plans))

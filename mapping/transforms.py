@@ -262,10 +262,16 @@ def _iso_date(_params: dict[str, Any], _kind: FieldKind) -> Step:
     return iso_date
 
 
-def _minor_units(params: dict[str, Any], _kind: FieldKind) -> Step:
+def minor_unit_exponents(params: dict[str, Any]) -> dict[str, int]:
+    """Currency code → digits of its minor unit: ISO 4217's, and over them the transform's own `exponents`."""
     exponents: dict[str, int] = dict(_EXPONENTS) | dict(params.get("exponents", {}))
     if not all(isinstance(e, int) and 0 <= e <= DECIMAL_SCALE for e in exponents.values()):
         raise InvalidTransform("minor_units: exponents are integers from 0 to 9 by currency code")
+    return exponents
+
+
+def _minor_units(params: dict[str, Any], _kind: FieldKind) -> Step:
+    exponents = minor_unit_exponents(params)
 
     def minor_units(value: Any, currency: Any) -> tuple[Decimal, bool]:
         if not isinstance(currency, str):
