@@ -1,0 +1,131 @@
+"""A local Apache Kafka: `owned_kafka` for demo, tests and benchmarks, `LocalKafka` for `aam kafka start`."""
+
+import base64
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from infra.free_ports import LOOPBACK
+from infra.kafka.jars import KAFKA_VERSION, fetch_jars
+from infra.kafka.java import find_java
+from infra.kafka.properties import render, server_properties
+from infra.local_server import DetachedServer, Recipe, ServerStatus, owned_server
+from infra.narration import Say, to_stderr
+from infra.server_command import ServerCommand
+from infra.settings import LocalSettings
+from schemas.failures import Misconfigured
+
+PROBE_SECONDS = 2.0
+FORMAT_SECONDS = 120.0
+_LOGGING = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",  # at info, a start alone writes thousands of lines
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+)
+
+
+@dataclass(frozen=True)
+class RunningKafka:
+    """A Kafka that answers."""
+
+    bootstrap_servers: str
+
+
+@contextmanager
+def owned_kafka(root: Path, *, say: Say = to_stderr, heap_mib: int | None = None) -> Iterator[RunningKafka]:
+    """Run a fresh, empty Kafka that ends with this block or process, whichever ends first, data included.
+
+    Args:
+        root: folder for its data while it runs, usually a checkout's `.aam`.
+        say: told of what takes time, a line each.
+        heap_mib: Java heap; default `AAM_KAFKA_HEAP_MIB`.
+    Raises:
+        Misconfigured: no Java, a jar that differs from the lock, or the broker's own complaint.
+        TransientError: download failed, or the broker didn't answer.
+    """
+    with owned_server(KafkaRecipe(heap_mib), root, say=say) as address:
+        yield RunningKafka(address)
+
+
+class LocalKafka(DetachedServer):
+    """The detached Kafka of `root`: `start()`, `stop()`, `status()`."""
+
+    def __init__(self, root: Path, *, heap_mib: int | None = None) -> None:
+        super().__init__(KafkaRecipe(heap_mib), root)
+
+    def bootstrap_servers(self) -> str | None:
+        """Its address if it runs and answers, else None."""
+        status: ServerStatus = self.status()
+        return status.address if status.state == "running" else None
+
+
+class KafkaRecipe(Recipe):
+    """Apache Kafka as one KRaft node: ports are clients' and the controller's."""
+
+    name = "Kafka"
+    slug = "kafka"
+    port_count = 2
+
+    def __init__(self, heap_mib: int | None = None) -> None:
+        self._heap_mib = heap_mib or LocalSettings().kafka_heap_mib
+
+    def prepare(self, folder: Path, ports: Sequence[int], *, durable: bool, say: Say) -> ServerCommand:
+        java, class_path = find_java(), os.pathsep.join(map(str, fetch_jars(say)))
+        properties, data, scratch = folder / "server.properties", folder / "data", folder / "tmp"
+        scratch.mkdir(parents=True, exist_ok=True)
+        properties.write_text(render(server_properties(data, ports)))
+        # an argument file, so that `ps` shows the folder and not 92 jars
+        arguments = folder / "java.args"
+        arguments.write_text(f'-cp "{class_path}"\n-Djava.io.tmpdir="{scratch}"\n' + "\n".join(_LOGGING) + "\n")
+        run = (java.executable, *java.options(), "-XX:-UsePerfData", "-XX:+UseSerialGC", f"@{arguments}")
+        _format_once(run, folder, properties, data)
+        say(f"starting Apache Kafka {KAFKA_VERSION} …")
+        return ServerCommand(
+            name=self.name,
+            argv=(*run[:-1], "-Xms128m", f"-Xmx{self._heap_mib}m", run[-1], "kafka.Kafka", str(properties)),
+            log=folder / "server.log",
+            marker=str(properties),
+            env=os.environ,
+        )
+
+    def address(self, folder: Path, ports: Sequence[int]) -> str:
+        return f"{LOOPBACK}:{ports[0]}"
+
+    def answers(self, address: str) -> bool:
+        host, port = address.split(":")
+        try:
+            socket.create_connection((host, int(port)), PROBE_SECONDS).close()
+            admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+            return len(admin.describe_cluster(request_timeout=PROBE_SECONDS).result().nodes) > 0
+        except (OSError, KafkaException):
+            return False
+
+
+def _format_once(run: Sequence[str], folder: Path, properties: Path, data: Path) -> None:
+    """Give a new data folder its cluster id. The mark is written last: a format that was cut short is done anew."""
+    mark = folder / "formatted"
+    if mark.exists():
+        return
+    shutil.rmtree(data, ignore_errors=True)
+    command = [*run, "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties), "--standalone"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
+    if done.returncode != 0:
+        raise Misconfigured(f"Kafka could not format {data}:\n{(done.stdout + done.stderr).strip()[-2000:]}")
+    mark.touch()
+
+
+def _cluster_id() -> str:
+    """16 random bytes as Kafka writes its ids; none that begins with a dash, which looks like an option."""
+    while True:
+        text = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text

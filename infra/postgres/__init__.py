@@ -1,0 +1,1 @@
+"""A real PostgreSQL with pgvector on this machine, from a Python wheel alone."""
