@@ -1,0 +1,173 @@
+"""What the publisher of the mapping table has to write, and how far it has come.
+
+Revisions are committed in order (the lock of `registry.mapping_store`), so a snapshot that shows one shows all before
+it: no change is missed, whatever transactions are open. Writing to Kafka is the publisher's part.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg import IsolationLevel
+
+from mapping.mapping_set import MappingSet
+from registry import errors
+from registry.edits import Key
+from registry.pool import AdvisoryLock, Connection, Pool, dedicated_connection, transaction
+from registry.queries import QUERIES
+from registry.read_sets import read_revision, read_sets
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of one set, for `aam.registry.events.v1`. `event`: {method, actor, declared, changes: […]}."""
+
+    revision: int
+    key: Key
+    event: dict[str, Any]
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one Kafka transaction writes: `sets`, then a snapshot-complete of (epoch, revision).
+
+    `sets` are whole, as of one moment, complete through `revision`; every key once. `full`: they are all there are.
+    `changes` are what led here since the last publication, in order of revision.
+    """
+
+    epoch: int
+    revision: int
+    sets: tuple[MappingSet, ...]
+    changes: tuple[Change, ...]
+    full: bool
+
+
+@dataclass(frozen=True)
+class Leadership:
+    """The right to publish, as long as the session that took it lives."""
+
+    _connection: Connection = field(repr=False)
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Waits for a change at most `timeout_seconds`; whether one was announced.
+
+        A wake-up can be lost, so look into the outbox after either answer.
+
+        Raises:
+            RegistryUnavailable: the session, and with it the leadership, is lost.
+        """
+        with errors.translated():
+            woken = any(True for _ in self._connection.notifies(timeout=timeout_seconds, stop_after=1))
+            # A session that died in silence must not be taken for a quiet one.
+            self._connection.execute(b"SELECT 1")
+            return woken
+
+
+class Outbox:
+    """Changes of the registry on their way to Kafka. All methods raise RegistryUnavailable (retry)."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @contextmanager
+    def try_lead(self) -> Iterator[Leadership | None]:
+        """Leadership of the publishers of this database until the block ends; None while another one has it.
+
+        Needs a connection that keeps its session: no transaction-pooling proxy.
+        """
+        connection = dedicated_connection(self._pool)
+        try:
+            with errors.translated():
+                row = connection.execute(QUERIES["try_lead"], {"lock": AdvisoryLock.PUBLISHER}).fetchone()
+                leads = row is not None and row[0]
+                if leads:
+                    connection.execute(b"LISTEN aam_outbox")
+            yield Leadership(connection) if leads else None
+        finally:
+            connection.close()
+
+    def reconcile(self, topic: tuple[int, int] | None) -> bool:
+        """Compares with the topic's last snapshot-complete (epoch, revision; None: there is none), before publishing.
+
+        Raises the epoch if the topic shows more than this database ever announced: it was restored to an older state.
+        Returns whether a full snapshot is due, which `everything` then gives.
+        """
+        with transaction(self._pool) as connection:
+            connection.execute(QUERIES["lock_revision"], {"lock": AdvisoryLock.REVISION})
+            epoch, _ = read_revision(connection)
+            announced, published = _publication(connection)
+            known = max(announced, (epoch, 0))
+            if topic is not None and topic > known:
+                connection.execute(QUERIES["raise_epoch"], {"above": topic[0]})
+                connection.execute(QUERIES["demand_everything"])
+                return True
+            if topic is None or topic < published:
+                connection.execute(QUERIES["demand_everything"])
+                return True
+            return published[0] != epoch
+
+    def raise_epoch(self, above: int) -> int:
+        """Makes the epoch higher than `above`; the epoch now. A raised epoch demands a full snapshot."""
+        with transaction(self._pool) as connection:
+            connection.execute(QUERIES["lock_revision"], {"lock": AdvisoryLock.REVISION})
+            connection.execute(QUERIES["raise_epoch"], {"above": above})
+            return read_revision(connection)[0]
+
+    def pending(self) -> Publication | None:
+        """What is to be published now: the sets changed since the last time, or all if a full snapshot is due.
+
+        The same again until it is marked as published. None if there is nothing.
+        """
+        with transaction(self._pool, IsolationLevel.REPEATABLE_READ) as connection:
+            epoch, _ = read_revision(connection)
+            _, (published_epoch, _) = _publication(connection)
+            if published_epoch != epoch:
+                return _snapshot(connection, None)
+            changes = _pending_changes(connection)
+            return _snapshot(connection, changes) if changes else None
+
+    def everything(self, topic_keys: Collection[Key] = ()) -> Publication:
+        """All sets. Keys of the topic that this database has lost are given as empty sets."""
+        with transaction(self._pool, IsolationLevel.REPEATABLE_READ) as connection:
+            return _snapshot(connection, None, topic_keys)
+
+    def mark_published(self, epoch: int, revision: int) -> None:
+        """Records that Kafka has committed a publication that is complete through (epoch, revision)."""
+        with transaction(self._pool) as connection:
+            version = {"epoch": epoch, "revision": revision}
+            connection.execute(QUERIES["mark_changes_published"], version)
+            connection.execute(QUERIES["mark_published"], version)
+
+    def oldest_pending_seconds(self) -> float:
+        """Age of the oldest change that is not published, in seconds; 0 if there is none."""
+        with transaction(self._pool) as connection:
+            row = connection.execute(QUERIES["oldest_pending"]).fetchone()
+            return float(row[0]) if row else 0.0
+
+
+def _snapshot(connection: Connection, changes: list[Change] | None, topic_keys: Collection[Key] = ()) -> Publication:
+    """`changes` None: a full one. Announces what it gives, in the same transaction."""
+    epoch, revision = read_revision(connection)
+    full = changes is None
+    changes = _pending_changes(connection) if changes is None else changes
+    sets = read_sets(connection, None if full else {change.key for change in changes})
+    lost = sorted(set(topic_keys) - {mapping_set.key for mapping_set in sets})
+    empty = [MappingSet(tenant=t, connector=c, entity=e, epoch=epoch, revision=revision) for t, c, e in lost]
+    connection.execute(QUERIES["announce_publication"], {"epoch": epoch, "revision": revision})
+    return Publication(epoch, revision, (*sets, *empty), tuple(changes), full)
+
+
+def _pending_changes(connection: Connection) -> list[Change]:
+    return [
+        Change(revision, (tenant, connector, entity), event, changed_at)
+        for revision, tenant, connector, entity, event, changed_at in connection.execute(QUERIES["pending_changes"])
+    ]
+
+
+def _publication(connection: Connection) -> tuple[tuple[int, int], tuple[int, int]]:
+    row = connection.execute(QUERIES["get_publication"]).fetchone()
+    assert row is not None
+    return (row[0], row[1]), (row[2], row[3])
