@@ -1,0 +1,139 @@
+"""Publishes the registry's changes to the mapping table: one leader at a time, in order, each publication a transaction.
+
+What is due is decided by `registry.outbox`; who leads by its advisory lock, and by the transactional id, which fences a
+leader that doesn't know yet that it is none. A crash between commit and mark publishes the same again: harmless.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from confluent_kafka import KafkaException, Producer
+from mode import Service
+
+from agents.commit import retried
+from agents.mapping_cache import MARKER, TableAssembler, key_bytes
+from mapping.mapping_set import MappingSet
+from mapping.plan import InvalidMappingSet, validate_set
+from observability import metrics
+from registry.outbox import Leadership, Outbox, Publication
+from registry.pool import open_pool
+from registry.settings import RegistrySettings
+from schemas.canonical_model import load_entities
+from schemas.failures import AamError
+from schemas.messages import RegistryEvent
+from topics.clients import make_producer
+from topics.read_topic import Until, read_topic
+from topics.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+TRANSACTION_SECONDS = 30.0
+
+
+class MappingPublisher(Service):  # type: ignore[misc]  # mode is untyped
+    """Tries to lead for as long as the worker lives; Postgres or Kafka may come and go."""
+
+    def __init__(self, kafka: KafkaSettings, registry: RegistrySettings, *, gather_seconds: float) -> None:
+        super().__init__()
+        self._kafka = kafka
+        self._registry = registry
+        self._gather_seconds = gather_seconds
+        self._ending = threading.Event()
+        self._ended = asyncio.Event()
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _publish(self) -> None:
+        try:
+            while not self._ending.is_set():
+                await asyncio.to_thread(self._try)
+        finally:
+            self._ended.set()
+
+    async def on_stop(self) -> None:
+        self._ending.set()
+        await self._ended.wait()
+
+    def _try(self) -> None:
+        try:
+            with open_pool(self._registry) as pool:
+                outbox = Outbox(pool)
+                with outbox.try_lead() as leadership:
+                    if leadership is not None:
+                        self._lead(outbox, leadership)
+        except (AamError, KafkaException) as error:
+            metrics.PUBLISHER_FAILURES.labels(type(error).__name__).inc()
+            log.warning("publisher: %s; trying again", error)
+        finally:
+            metrics.PUBLISHER_LEADING.set(0)
+        self._ending.wait(RETRY_SECONDS)
+
+    def _lead(self, outbox: Outbox, leadership: Leadership) -> None:
+        transactional_id = self._kafka.names.transactional_id("mapping-publisher")
+        producer = make_producer(self._kafka, transactional_id=transactional_id)
+        retried(lambda: producer.init_transactions(TRANSACTION_SECONDS), seconds=TRANSACTION_SECONDS)
+        metrics.PUBLISHER_LEADING.set(1)
+        published = self._read_published()
+        version = None if published.table is None else (published.table.epoch, published.table.revision)
+        log.info("publisher: leading; the topic stands at %s", version)
+        if outbox.reconcile(version):
+            keys = list(published.table.sets) if published.table else []
+            self._write(producer, outbox, outbox.everything(keys))
+        while not self._ending.is_set():
+            publication = outbox.pending()
+            if publication is not None:
+                self._write(producer, outbox, publication)
+            metrics.PUBLISHER_LAG.set(outbox.oldest_pending_seconds())
+            if leadership.wait(WAIT_SECONDS):
+                time.sleep(self._gather_seconds)
+
+    def _read_published(self) -> TableAssembler:
+        published = TableAssembler()
+        for record in read_topic(self._kafka, self._kafka.names.mapping_table, until=Until.WRITTEN):
+            published.take(record.key, record.value)
+        return published
+
+    def _write(self, producer: Producer, outbox: Outbox, publication: Publication) -> None:
+        names = self._kafka.names
+        sets = list(_valid(publication))
+        producer.begin_transaction()
+        for mapping_set in sets:
+            producer.produce(names.mapping_table, mapping_set.model_dump_json().encode(), key_bytes(mapping_set.key))
+        marker = {"epoch": publication.epoch, "revision": publication.revision}
+        producer.produce(names.mapping_table, json.dumps(marker).encode(), MARKER)
+        for mapping_set in sets:
+            event = _event(mapping_set, publication)
+            producer.produce(names.registry_events, event.model_dump_json().encode(), key_bytes(mapping_set.key))
+        retried(lambda: producer.commit_transaction(TRANSACTION_SECONDS), seconds=TRANSACTION_SECONDS)
+        outbox.mark_published(publication.epoch, publication.revision)
+        metrics.PUBLISHED_SETS.inc(len(sets))
+        log.info("publisher: %d sets, revision %d", len(sets), publication.revision)
+
+
+def _valid(publication: Publication) -> Iterator[MappingSet]:
+    for mapping_set in publication.sets:
+        try:
+            validate_set(mapping_set, load_entities())
+        except InvalidMappingSet as error:
+            metrics.PUBLISHER_FAILURES.labels("invalid_set").inc()
+            log.error("publisher: set %s is not published: %s", mapping_set.key, error)
+        else:
+            yield mapping_set
+
+
+def _event(mapping_set: MappingSet, publication: Publication) -> RegistryEvent:
+    return RegistryEvent(
+        kind="mapping_set_published",
+        epoch=publication.epoch,
+        revision=publication.revision,
+        tenant=mapping_set.tenant,
+        connector=mapping_set.connector,
+        entity=mapping_set.entity,
+        at=datetime.now(UTC),
+    )

@@ -1,0 +1,79 @@
+"""Describes values without telling them: JSON types, shapes (`aa@aa.aa`), and the leaves of what no mapping reads.
+
+Shapes are all that prompts, embeddings, logs and control messages ever see of a value.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from mapping.path import quoted
+
+SHAPE_CHARACTERS: Final = 32
+LEAVES_OF_A_RECORD: Final = 2_000
+_DEPTH: Final = 32
+
+
+def json_type(value: Any) -> str:
+    """The JSON type of a decoded value; integers told from other numbers."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    names: dict[type, str] = {int: "integer", str: "string", dict: "object", list: "array"}
+    return names.get(type(value), "number")
+
+
+def shape_of(value: str) -> str:
+    """Letters as `a`, digits as `9`, white space as one space, at most 32 characters; other characters that carry
+    no letter or digit stay, the rest of Unicode becomes `?`."""
+    characters = []
+    for character in value[:SHAPE_CHARACTERS]:
+        if character.isalpha():
+            characters.append("a")
+        elif character.isdigit():
+            characters.append("9")
+        elif character.isspace():
+            characters.append(" ")
+        else:
+            characters.append(character if character.isascii() and character.isprintable() else "?")
+    return "".join(characters)
+
+
+def leaf_paths(leftover: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(source path, value) of the leaves of `leftover` (path → value), arrays as `[]`, bounded in number and depth."""
+    count = 0
+    for path, value in leftover.items():
+        for leaf in _leaves(path, value, _DEPTH):
+            yield leaf
+            count += 1
+            if count >= LEAVES_OF_A_RECORD:
+                return
+
+
+def _leaves(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value and depth:
+        for key, inner in value.items():
+            yield from _leaves(f"{path}.{quoted(key)}", inner, depth - 1)
+    elif isinstance(value, list) and value and depth:
+        for element in value:
+            # What is left of an element that mappings read in full is an empty object: nothing novel.
+            if element != {}:
+                yield from _leaves(f"{path}[]", element, depth - 1)
+    else:
+        yield path, value
+
+
+def fingerprint(leftover: dict[str, Any]) -> tuple[Any, ...]:
+    """Equal for records whose leftovers have the same paths; cheap where there are no nested objects."""
+    return tuple(
+        [
+            key if value.__class__ is not dict and value.__class__ is not list else (key, _nested(value))
+            for key, value in leftover.items()
+        ]
+    )
+
+
+def _nested(value: Any) -> Any:
+    if value.__class__ is dict:
+        return fingerprint(value)
+    return frozenset(_nested(element) for element in value) if value.__class__ is list else None
