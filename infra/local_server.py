@@ -40,8 +40,9 @@ class Recipe(ABC):
         """What a client connects to."""
 
     @abstractmethod
-    def answers(self, address: str) -> bool:
-        """Whether the server answers a real request now; takes at most a few seconds."""
+    def answers(self, folder: Path, address: str) -> bool:
+        """Whether the server of `folder`, and no other that took its port, answers a real request now; takes at most a
+        few seconds."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def owned_server(recipe: Recipe, root: Path, *, say: Say = to_stderr) -> Iterato
             command = recipe.prepare(folder, ports, durable=False, say=say)
             with OwnedProcess(command, remove=[folder]) as process:
                 address = recipe.address(folder, ports)
-                if _wait_until_ready(recipe, address, lambda: not process.ended):
+                if _wait_until_ready(recipe, folder, address, lambda: not process.ended):
                     yield address
                     return
                 if not process.ended or not is_bind_failure(log_tail(command.log)) or attempt == START_ATTEMPTS:
@@ -149,7 +150,7 @@ class DetachedServer:
     def _await(self, pid: int) -> ServerStatus:
         state = self._state()
         address = self._recipe.address(self._folder, state["ports"])
-        if not _wait_until_ready(self._recipe, address, lambda: is_running(pid, state["marker"])):
+        if not _wait_until_ready(self._recipe, self._folder, address, lambda: is_running(pid, state["marker"])):
             ended = not is_running(pid, state["marker"])
             raise _failed_start(self._recipe.name, self._folder / "server.log", ended=ended)
         write_state(self._state_file, state | {"ready": True})
@@ -166,10 +167,10 @@ class DetachedServer:
         return read_state(self._state_file) or {}
 
 
-def _wait_until_ready(recipe: Recipe, address: str, alive: Callable[[], bool]) -> bool:
+def _wait_until_ready(recipe: Recipe, folder: Path, address: str, alive: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + READY_SECONDS
     while alive() and time.monotonic() < deadline:
-        if recipe.answers(address):
+        if recipe.answers(folder, address):
             return True
         time.sleep(POLL_SECONDS)
     return False

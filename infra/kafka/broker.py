@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from infra.free_ports import LOOPBACK
 from infra.kafka.jars import KAFKA_VERSION, fetch_jars
-from infra.kafka.java import find_java
+from infra.kafka.java import argument_file, find_java
 from infra.kafka.properties import render, server_properties
 from infra.local_server import DetachedServer, Recipe, ServerStatus, owned_server
 from infra.narration import Say, to_stderr
@@ -26,6 +26,7 @@ from schemas.failures import Misconfigured
 
 PROBE_SECONDS = 2.0
 FORMAT_SECONDS = 120.0
+_FORMATTED = "cluster_id"  # file with the id of the cluster in this folder
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",  # at info, a start alone writes thousands of lines
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -85,7 +86,7 @@ class KafkaRecipe(Recipe):
         properties.write_text(render(server_properties(data, ports)))
         # an argument file, so that `ps` shows the folder and not 92 jars
         arguments = folder / "java.args"
-        arguments.write_text(f'-cp "{class_path}"\n-Djava.io.tmpdir="{scratch}"\n' + "\n".join(_LOGGING) + "\n")
+        arguments.write_text(argument_file(["-cp", class_path, f"-Djava.io.tmpdir={scratch}", *_LOGGING]))
         run = (java.executable, *java.options(), "-XX:-UsePerfData", "-XX:+UseSerialGC", f"@{arguments}")
         _format_once(run, folder, properties, data)
         say(f"starting Apache Kafka {KAFKA_VERSION} …")
@@ -100,27 +101,28 @@ class KafkaRecipe(Recipe):
     def address(self, folder: Path, ports: Sequence[int]) -> str:
         return f"{LOOPBACK}:{ports[0]}"
 
-    def answers(self, address: str) -> bool:
+    def answers(self, folder: Path, address: str) -> bool:
         host, port = address.split(":")
         try:
             socket.create_connection((host, int(port)), PROBE_SECONDS).close()
             admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-            return len(admin.describe_cluster(request_timeout=PROBE_SECONDS).result().nodes) > 0
+            cluster = admin.describe_cluster(request_timeout=PROBE_SECONDS).result()
+            return len(cluster.nodes) > 0 and cluster.cluster_id == (folder / _FORMATTED).read_text()
         except (OSError, KafkaException):
             return False
 
 
 def _format_once(run: Sequence[str], folder: Path, properties: Path, data: Path) -> None:
-    """Give a new data folder its cluster id. The mark is written last: a format that was cut short is done anew."""
-    mark = folder / "formatted"
-    if mark.exists():
+    """Give a new data folder its cluster id, and write that down last: a format that was cut short is done anew."""
+    if (folder / _FORMATTED).exists():
         return
+    cluster_id = _cluster_id()
     shutil.rmtree(data, ignore_errors=True)
-    command = [*run, "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties), "--standalone"]
+    command = [*run, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), "--standalone"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
     if done.returncode != 0:
         raise Misconfigured(f"Kafka could not format {data}:\n{(done.stdout + done.stderr).strip()[-2000:]}")
-    mark.touch()
+    (folder / _FORMATTED).write_text(cluster_id)
 
 
 def _cluster_id() -> str:

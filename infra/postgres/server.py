@@ -97,8 +97,8 @@ class PostgresRecipe(Recipe):
         password = (folder / "password").read_text()
         return f"postgresql://{USER}:{password}@{LOOPBACK}:{ports[0]}/{DATABASE}"
 
-    def answers(self, address: str) -> bool:
-        """Whether it takes a connection; makes the database at the first one."""
+    def answers(self, folder: Path, address: str) -> bool:
+        """Whether it takes a connection with this folder's password; makes the database at the first one."""
         server = address.removesuffix(DATABASE) + "postgres"
         try:
             with psycopg.connect(server, autocommit=True, connect_timeout=PROBE_SECONDS) as connection:
