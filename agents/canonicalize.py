@@ -1,4 +1,4 @@
-"""The hot path: raw records in; canonical events, dead letters, parked records and novel fields out, in one transaction.
+"""The hot path: raw records in; events, dead letters, parked records and novel fields out, in one transaction.
 
 For each record this decides which of them it becomes. Where it comes from is read by `topics.raw_record`, its set found
 in the mapping cache, the mapping done by the set's compiled function; offsets and the transaction are the source's.
@@ -176,10 +176,11 @@ def _content(raw: RawMessage) -> dict[str, Any]:
 def _delivery(message: Message, headers: Any, raw: RawMessage, emitted_at_us: int) -> Delivery:
     original = read_original(headers) if headers and len(headers) > _PLAIN_HEADERS else None
     if original is None:
-        coordinates: Any = (message.topic(), message.partition(), message.offset(), message.timestamp()[1])
+        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+        timestamp_ms = message.timestamp()[1]
     else:
-        coordinates = original
-    return Delivery(*coordinates, raw.op, raw.record_id, raw.observed_at_us, emitted_at_us)
+        topic, partition, offset, timestamp_ms = original
+    return Delivery(topic, partition, offset, timestamp_ms, raw.op, raw.record_id, raw.observed_at_us, emitted_at_us)
 
 
 def _coordinates(delivery: Delivery) -> RawCoordinates:

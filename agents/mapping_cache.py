@@ -111,9 +111,8 @@ class MappingCache:
 
     def start(self) -> None:
         """Begins to read. Raises Misconfigured if there is no such topic, TransientError without Kafka."""
-        consumer = make_consumer(
-            self._settings, group_id=self._settings.names.group("mapping-cache"), **{"enable.partition.eof": True}
-        )
+        to_end: dict[str, Any] = {"enable.partition.eof": True}
+        consumer = make_consumer(self._settings, group_id=self._settings.names.group("mapping-cache"), **to_end)
         topic = self._settings.names.mapping_table
         partitions = partitions_of(consumer, topic)
         if partitions != [0]:

@@ -88,7 +88,7 @@ def _message(
         entity=origin.entity,
         connection=origin.connection,
         path=path,
-        types=tuple({json_type(value) for value in values}),  # type: ignore[arg-type]  # json_type gives these words
+        types=tuple({json_type(value) for value in values}),
         shapes=tuple(sorted({shape_of(value) for value in values if isinstance(value, str)}))[:5],
         first_seen=seen_at,
         reason=reason,

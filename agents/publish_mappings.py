@@ -1,4 +1,4 @@
-"""Publishes the registry's changes to the mapping table: one leader at a time, in order, each publication a transaction.
+"""Publishes the registry's changes to the mapping table: one leader at a time, in order, a transaction each.
 
 What is due is decided by `registry.outbox`; who leads by its advisory lock, and by the transactional id, which fences a
 leader that doesn't know yet that it is none. A crash between commit and mark publishes the same again: harmless.
@@ -37,7 +37,7 @@ RETRY_SECONDS = 2.0
 TRANSACTION_SECONDS = 30.0
 
 
-class MappingPublisher(Service):  # type: ignore[misc]  # mode is untyped
+class MappingPublisher(Service):
     """Tries to lead for as long as the worker lives; Postgres or Kafka may come and go."""
 
     def __init__(self, kafka: KafkaSettings, registry: RegistrySettings, *, gather_seconds: float) -> None:
@@ -48,7 +48,7 @@ class MappingPublisher(Service):  # type: ignore[misc]  # mode is untyped
         self._ending = threading.Event()
         self._ended = asyncio.Event()
 
-    @Service.task  # type: ignore[untyped-decorator]
+    @Service.task
     async def _publish(self) -> None:
         try:
             while not self._ending.is_set():

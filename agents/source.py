@@ -1,0 +1,319 @@
+"""The one way to read Kafka: whole batches from a consumer group, through a Faust channel, into one agent.
+
+The source owns consumer, offsets and transaction. An agent that fails or is late has its batch aborted and replayed;
+when that does not help, the worker ends (docs/adr/0006-source-inside-faust.md). All calls of the Kafka client are made
+in one thread, where the batch's own work runs too, so the event loop stays free for timers and health.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from mode import Service
+
+from agents.batch import Batch, Partition, Stopping, as_partitions, backoff_seconds, first_offsets, next_offsets
+from agents.commit import CommitStyle, kafka_error
+from agents.watchdog import Watchdog
+from observability import metrics
+from schemas.failures import Bug, FailureKind, Misconfigured, TransientError
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+POLL_SECONDS = 0.2
+STATS_SECONDS = 1.0
+# What a batch may take beyond its deadline to abort and to seek back before the watchdog ends the process.
+GRACE_SECONDS = 30.0
+
+DENIED = {
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+
+
+class Channel(Protocol):
+    """The part of a Faust channel that a source uses."""
+
+    async def send(self, *, value: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """How large and how slow a batch may be; times in seconds."""
+
+    records: int
+    linger_seconds: float
+    deadline_seconds: float
+    attempts: int
+    retry_seconds: float
+
+
+class Linger:
+    """How long to wait for a fuller batch: not at all when idle, about a commit's time under load.
+
+    A transaction costs by its number, not its size, so a batch that follows a large one may wait as long as the last
+    commit took; records that arrive meanwhile share its price.
+    """
+
+    BUSY_RECORDS = 200
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._limit = limit_seconds
+        self.seconds = 0.0
+
+    def observe(self, *, records: int, commit_seconds: float) -> None:
+        """Learn from a committed batch."""
+        self.seconds = min(self._limit, commit_seconds) if records >= self.BUSY_RECORDS else 0.0
+
+
+class Source(Service):
+    """Reads `topics` as a member of a consumer group and feeds `channel`. `give_up(error)` ends the worker."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        topics: list[str],
+        config: dict[str, Any],
+        style: CommitStyle,
+        channel: Channel,
+        limits: BatchLimits,
+        watchdog: Watchdog,
+        give_up: Callable[[Exception], None],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.topics = topics
+        self.assigned: set[Partition] = set()
+        self.joined = False
+        self._config = config
+        self._style = style
+        self._channel = channel
+        self._limits = limits
+        self._watchdog = watchdog
+        self._give_up = give_up
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._linger = Linger(limits.linger_seconds)
+        self._listeners: list[Callable[[], None]] = []
+        self._revoked: set[Partition] = set()
+        self._fatal: Exception | None = None
+        self._attempts = 0
+        self._to_rewind: dict[Partition, int] | None = None
+        self._last_stats = 0.0
+        self._consumer: Consumer
+        self._ended = asyncio.Event()
+
+    def on_rebalance(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called, in the source's thread, whenever partitions come or go."""
+        self._listeners.append(listener)
+
+    # -- life cycle
+
+    async def on_start(self) -> None:
+        await self._call(self._open)
+
+    async def on_stop(self) -> None:
+        # The batch in hand ends first: committed, or aborted at its deadline.
+        await self._ended.wait()
+        await self._call(self._close)
+        self._thread.shutdown(wait=False)
+
+    def _open(self) -> None:
+        self._consumer = Consumer(self._config | {"error_cb": self._on_error})
+        self._consumer.subscribe(
+            self.topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def _close(self) -> None:
+        # A static member does not leave its group: its next self takes the partitions up where they stand.
+        self._style.close()
+        self._consumer.close()
+
+    @Service.task
+    async def _read(self) -> None:
+        try:
+            while not self.should_stop:
+                await self._turn()
+        except Exception as error:
+            log.exception("%s: the source ends", self.name)
+            self._give_up(error)
+        finally:
+            self._ended.set()
+
+    async def _turn(self) -> None:
+        if self._to_rewind is not None and not await self._rewound(self._to_rewind):
+            return
+        messages = await self._call(self._fetch)
+        if self._fatal is not None:
+            raise self._fatal
+        if messages:
+            await self._process(messages)
+
+    async def _call(self, work: Callable[..., Result], *args: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+
+    # -- one batch
+
+    async def _process(self, messages: list[Message]) -> None:
+        started = time.monotonic()
+        self._watchdog.expect(self.name, self._limits.deadline_seconds + GRACE_SECONDS)
+        batch: Batch | None = None
+        try:
+            await self._call(self._style.begin)
+            batch = Batch(
+                messages,
+                producer=self._style.producer,
+                thread=self._thread,
+                deadline_seconds=self._limits.deadline_seconds,
+            )
+            await self._settled(batch)
+            await self._call(self._commit, batch)
+        except Exception as error:
+            self._to_rewind = first_offsets(messages)
+            await self._failed(error)
+        else:
+            self._attempts = 0
+            self._observe(messages, time.monotonic() - started)
+        finally:
+            self._watchdog.done(self.name)
+
+    async def _settled(self, batch: Batch) -> None:
+        await self._channel.send(value=batch)
+        try:
+            await asyncio.wait_for(asyncio.shield(batch.done), self._limits.deadline_seconds)
+        except TimeoutError:
+            late = TransientError(f"the agent did not settle its batch in {self._limits.deadline_seconds:g} s")
+            batch.fail(late)
+            batch.done.exception()  # seen
+            raise late from None
+
+    def _commit(self, batch: Batch) -> None:
+        started = time.monotonic()
+        self._style.commit(as_partitions(next_offsets(batch.messages)), self._consumer)
+        self._linger.observe(records=len(batch.messages), commit_seconds=time.monotonic() - started)
+        batch.run_after_commit()
+
+    async def _rewound(self, firsts: dict[Partition, int]) -> bool:
+        """End the failed batch's transaction and go back to where it began; whether that worked."""
+        self._watchdog.expect(self.name, self._limits.deadline_seconds + GRACE_SECONDS)
+        try:
+            await self._call(self._rewind, firsts)
+        except Exception as error:
+            await self._failed(error)
+            return False
+        finally:
+            self._watchdog.done(self.name)
+        self._to_rewind = None
+        return True
+
+    def _rewind(self, firsts: dict[Partition, int]) -> None:
+        # From what is committed, not from `firsts`: a commit whose answer was lost may have held.
+        self._style.abort()
+        self._seek_committed(firsts)
+
+    async def _failed(self, error: Exception) -> None:
+        """Count a failure and pause before the next try. Raises `error` when trying again is no use."""
+        self._attempts += 1
+        if isinstance(error, Stopping):
+            return
+        kind = getattr(error, "kind", FailureKind.TRANSIENT if kafka_error(error) else FailureKind.BUG)
+        metrics.BATCH_FAILURES.labels(self.name, str(kind)).inc()
+        log.warning("%s: batch aborted (try %d): %s: %s", self.name, self._attempts, type(error).__name__, error)
+        if isinstance(error, Misconfigured) or self._attempts >= self._limits.attempts:
+            raise error
+        self._watchdog.done(self.name)
+        await self.sleep(backoff_seconds(self._attempts, base=self._limits.retry_seconds))
+
+    def _seek_committed(self, firsts: dict[Partition, int]) -> None:
+        held = [TopicPartition(t, p) for t, p in firsts if (t, p) in self.assigned]
+        if not held:
+            return
+        for partition in self._consumer.committed(held, timeout=self._limits.deadline_seconds):
+            if partition.error:
+                raise KafkaException(partition.error)
+            start = partition.offset if partition.offset >= 0 else firsts[(partition.topic, partition.partition)]
+            self._consumer.seek(TopicPartition(partition.topic, partition.partition, start))
+
+    # -- in the source's thread: reading and rebalances
+
+    def _fetch(self) -> list[Message]:
+        self._revoked.clear()
+        messages = self._consumer.consume(1, POLL_SECONDS)
+        if messages and self._limits.records > 1:
+            messages += self._consumer.consume(self._limits.records - 1, self._linger.seconds)
+        records = [m for m in messages if self._is_record(m)]
+        if self._revoked:
+            records = self._without_revoked(records)
+        return records
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        self._on_error(error)
+        return False
+
+    def _without_revoked(self, records: list[Message]) -> list[Message]:
+        """Drop what was read before its partition went: the new owner reads it. Read again what came back."""
+        dropped = [m for m in records if (m.topic(), m.partition()) in self._revoked]
+        self._seek_committed(first_offsets(dropped))
+        return [m for m in records if (m.topic(), m.partition()) not in self._revoked]
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() in {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID}:
+            self._fatal = Bug(f"{self.name}: another process took this worker's slot, or its session ended: {error}")
+        elif error.code() in DENIED:
+            self._fatal = Misconfigured(f"Kafka refuses {self.name}: {error}")
+        else:
+            log.warning("%s: %s", self.name, error)
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.joined = True
+        self.assigned |= {(p.topic, p.partition) for p in partitions}
+        self._rebalanced("assigned", partitions)
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._forget("revoked", partitions)
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._forget("lost", partitions)
+
+    def _forget(self, change: str, partitions: list[TopicPartition]) -> None:
+        gone = {(p.topic, p.partition) for p in partitions}
+        self.assigned -= gone
+        self._revoked |= gone
+        self._rebalanced(change, partitions)
+
+    def _rebalanced(self, change: str, partitions: list[TopicPartition]) -> None:
+        log.info("%s: %s %s", self.name, change, sorted(p.partition for p in partitions))
+        metrics.REBALANCES.labels(self.name, change).inc()
+        metrics.ASSIGNED_PARTITIONS.labels(self.name).set(len(self.assigned))
+        for listener in self._listeners:
+            listener()
+
+    # -- what is measured, once a batch
+
+    def _observe(self, messages: list[Message], seconds: float) -> None:
+        metrics.RECORDS_IN.labels(self.name).inc(len(messages))
+        metrics.BATCH_RECORDS.labels(self.name).observe(len(messages))
+        metrics.BATCH_SECONDS.labels(self.name).observe(seconds)
+        metrics.RECORD_DELAY.labels(self.name).observe(max(0.0, time.time() - messages[0].timestamp()[1] / 1000))
+        now = time.monotonic()
+        if now - self._last_stats >= STATS_SECONDS:
+            self._last_stats = now
+            self._observe_lag(next_offsets(messages))
+
+    def _observe_lag(self, offsets: dict[Partition, int]) -> None:
+        for (topic, partition), position in offsets.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+            metrics.CONSUMER_LAG.labels(self.name, str(partition)).set(max(0, high - position))
