@@ -130,8 +130,8 @@ class RegistrySchemas:
             named[reference.name] = json.loads(schema.schema_str or "")
 
 
-def make_avro_reader(settings: KafkaSettings) -> AvroReader | None:
-    """The reader for SCHEMA_REGISTRY_URL; None where it isn't set. Asks nothing yet.
+def make_registry_schemas(settings: KafkaSettings) -> RegistrySchemas | None:
+    """The schemas of SCHEMA_REGISTRY_URL; None where it isn't set. Asks nothing yet.
 
     Raises:
         Misconfigured: the address is none.
@@ -144,9 +144,15 @@ def make_avro_reader(settings: KafkaSettings) -> AvroReader | None:
         secret = password.get_secret_value() if password else ""
         config["basic.auth.user.info"] = f"{settings.schema_registry_username}:{secret}"
     try:
-        return AvroReader(RegistrySchemas(SchemaRegistryClient(config)))
+        return RegistrySchemas(SchemaRegistryClient(config))
     except (ValueError, TypeError) as error:
         raise Misconfigured("SCHEMA_REGISTRY_URL must be an http or https address without credentials") from error
+
+
+def make_avro_reader(settings: KafkaSettings) -> AvroReader | None:
+    """The reader for SCHEMA_REGISTRY_URL; None where it isn't set. Raises as `make_registry_schemas` does."""
+    schemas = make_registry_schemas(settings)
+    return None if schemas is None else AvroReader(schemas)
 
 
 def parse(schema: Any, named: Mapping[str, Any], *, where: str) -> Any:

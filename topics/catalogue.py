@@ -99,6 +99,9 @@ class Catalogue:
     def __iter__(self) -> Iterator[TopicSpec]:
         return iter(self.topics.values())
 
+    def __len__(self) -> int:
+        return len(self.topics)
+
     def __getitem__(self, name: str) -> TopicSpec:
         return self.topics[name]
 

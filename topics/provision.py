@@ -26,6 +26,7 @@ from topics.catalogue import Catalogue, TopicSpec
 from topics.clients import as_aam_error
 
 REQUEST_TIMEOUT_SECONDS = 30.0
+REACH_TIMEOUT_SECONDS = 10.0
 
 
 class Aspect(StrEnum):
@@ -64,7 +65,7 @@ def plan(admin: AdminClient, catalogue: Catalogue) -> list[Difference]:
         TransientError: Kafka does not answer.
         Misconfigured: it refuses.
     """
-    cluster = _metadata(admin)
+    cluster = metadata(admin)
     copies = replication_factor(catalogue, len(cluster.brokers))
     there = [spec for spec in catalogue if spec.name in cluster.topics]
     properties = _properties(admin, [spec.name for spec in there])
@@ -87,7 +88,7 @@ def apply(
     missing = [difference for difference in differences if difference.aspect is Aspect.MISSING]
     altered = [difference for difference in differences if alter and difference.aspect is Aspect.PROPERTY]
     if missing:
-        copies = replication_factor(catalogue, len(_metadata(admin).brokers))
+        copies = replication_factor(catalogue, len(metadata(admin).brokers))
         _create(admin, [catalogue[difference.topic] for difference in missing], copies)
     if altered:
         _alter(admin, altered)
@@ -97,6 +98,14 @@ def apply(
 def replication_factor(catalogue: Catalogue, brokers: int) -> int:
     """Copies of each topic: the setting, else three where there are three brokers."""
     return catalogue.replication_factor or max(1, min(3, brokers))
+
+
+def metadata(admin: AdminClient) -> ClusterMetadata:
+    """Brokers and topics of the cluster. Raises as `plan` does."""
+    try:
+        return admin.list_topics(timeout=REACH_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise as_aam_error(error, "list the topics") from error
 
 
 def _differences(
@@ -119,13 +128,6 @@ def _equal(actual: str, wanted: str) -> bool:
         return actual == wanted or float(actual) == float(wanted)
     except ValueError:
         return False
-
-
-def _metadata(admin: AdminClient) -> ClusterMetadata:
-    try:
-        return admin.list_topics(timeout=REQUEST_TIMEOUT_SECONDS)
-    except KafkaException as error:
-        raise as_aam_error(error, "list the topics") from error
 
 
 def _properties(admin: AdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -74,7 +74,7 @@ class KafkaSettings(BaseSettings):
         try:
             return TopicNames(prefix).prefix
         except Misconfigured as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(str(error).removeprefix("AAM_TOPIC_PREFIX ")) from None
 
     @field_validator("kafka_extra")
     @classmethod
