@@ -1,0 +1,259 @@
+"""`aam demo`: the whole system on a Kafka and Postgres of its own, fed with records shaped like those of real vendors.
+
+Starts and ends everything; what is printed is read back from Kafka, by the same commands' code that users have.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from confluent_kafka import Consumer, Producer
+from pydantic import SecretStr
+from registry.seeds import load_seeds
+
+from cli.console import printable, say, write_line, write_table
+from cli.sample_records import records
+from cli.tail import ReleasedSchemas, decode_event, one_line
+from infra.free_ports import free_ports
+from infra.kafka.broker import owned_kafka
+from infra.owned_process import OwnedProcess
+from infra.postgres.server import owned_postgres
+from infra.server_command import ServerCommand, log_tail
+from infra.settings import LocalSettings
+from mapping.decode_json import dump
+from mapping.plan import validate_set
+from registry.mapping_store import MappingStore
+from registry.migrate import migrate
+from registry.pool import open_pool
+from registry.settings import RegistrySettings
+from schemas.canonical_model import load_entities
+from schemas.failures import TransientError
+from topics import provision
+from topics.avro_reader import AvroReader
+from topics.clients import make_admin, make_consumer, make_producer
+from topics.settings import KafkaSettings
+
+app = typer.Typer()
+
+TENANTS = ("acme", "globex")
+READY_SECONDS = 60.0
+QUIET_SECONDS = 3.0
+EVENTS_SHOWN = 24
+PAUSE_BETWEEN_KEPT_RECORDS = 0.05
+
+
+@dataclass
+class Tally:
+    """What came out, by topic."""
+
+    out: Counter[str] = field(default_factory=Counter)
+    first: float = 0.0
+    last: float = 0.0
+
+    def count(self, topic: str) -> None:
+        self.last = time.monotonic()
+        self.first = self.first or self.last
+        self.out[topic] += 1
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Keep it up and streaming until Ctrl-C.")] = False,
+    count: Annotated[int, typer.Option("--records", min=1, help="Raw records to send.")] = 6_000,
+) -> None:
+    """Run everything on this machine: raw Stripe, GitHub and Slack records in, canonical events out."""
+    root = LocalSettings().root
+    with ExitStack() as stack:
+        kafka = stack.enter_context(owned_kafka(root, say=say))
+        postgres = stack.enter_context(owned_postgres(root, say=say))
+        settings = KafkaSettings().model_copy(update={"bootstrap_servers": kafka.bootstrap_servers})
+        _prepare(settings, postgres.database_url)
+        env = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "DATABASE_URL": postgres.database_url}
+        worker = stack.enter_context(_served("worker", env, root, "AAM_WORKER_PORT"))
+        gateway = stack.enter_context(_served("gateway", env, root, "AAM_GATEWAY_PORT"))
+        _await_ready(worker)
+        _await_ready(gateway)
+        _run(settings, count, sends=stack)
+        _say_where(settings, env, gateway)
+        if keep:
+            _stream_until_interrupted(settings)
+
+
+def _prepare(settings: KafkaSettings, database_url: str) -> None:
+    catalogue = settings.catalogue()
+    say(f"creating {len(list(catalogue))} topics, {sum(spec.partitions for spec in catalogue)} partitions")
+    admin = make_admin(settings)
+    provision.apply(admin, catalogue, provision.plan(admin, catalogue))
+    migrate(database_url)
+    seeds = load_seeds()
+    with open_pool(RegistrySettings(DATABASE_URL=SecretStr(database_url))) as pool:  # type: ignore[call-arg]  # an alias
+        store = MappingStore(pool, validate=lambda mapping_set: validate_set(mapping_set, load_entities()))
+        revision = store.import_seed(seeds, actor="demo")
+    say(f"registry: {len(seeds)} mapping sets, revision {revision}")
+
+
+@dataclass(frozen=True)
+class _Served:
+    name: str
+    port: int
+    process: OwnedProcess
+
+    def __enter__(self) -> "_Served":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.end()
+
+
+def _served(name: str, env: dict[str, str], root: Path, port_variable: str) -> _Served:
+    (port,) = free_ports(1)
+    say(f"starting aam {name} on port {port}")
+    log = root / f"demo-{name}.log"
+    command = ServerCommand(
+        name=f"aam {name}",
+        argv=(sys.executable, "-m", "cli.main", name),
+        log=log,
+        marker=name,
+        env=dict(os.environ) | env | {port_variable: str(port)},
+    )
+    return _Served(name, port, OwnedProcess(command, remove=[]))
+
+
+def _await_ready(served: _Served) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and not served.process.ended:
+        try:
+            if httpx.get(f"http://127.0.0.1:{served.port}/health/ready", timeout=2).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise TransientError(f"aam {served.name} did not get ready: {log_tail(served.process.command.log)}")
+
+
+def _raw_records(count: int) -> Iterator[tuple[str, str, str, bytes]]:
+    """(tenant, connector, entity, value): mostly good, now and then what a real stream has too."""
+    for number, (connector, entity, record) in enumerate(islice(records(7), count)):
+        tenant = TENANTS[number % len(TENANTS)]
+        if number % 500 == 499:
+            yield tenant, connector, entity, b'{"id": "cut off'
+        elif number % 300 == 299:
+            yield tenant, "homegrown_crm", "person", dump(record)
+        else:
+            yield tenant, connector, entity, dump(record)
+
+
+def _send(producer: Producer, topic: str, raw: tuple[str, str, str, bytes]) -> None:
+    tenant, connector, entity, value = raw
+    headers: Any = [("tenant", tenant.encode()), ("connector", connector.encode()), ("entity", entity.encode())]
+    while True:
+        try:
+            producer.produce(topic, value, tenant.encode(), headers=headers)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            producer.poll(0)
+            return
+
+
+def _run(settings: KafkaSettings, count: int, *, sends: ExitStack) -> None:
+    tally, expected = Tally(), count
+    reader = _output_consumer(settings)
+    sends.callback(reader.close)
+    say(f"\nsending {count} raw records of {len(TENANTS)} tenants; the first events:\n")
+    producer = make_producer(settings)
+    raw_topic = settings.names.raw_records
+    started = time.monotonic()
+    sender = threading.Thread(target=lambda: _send_all(producer, raw_topic, count), daemon=True)
+    sender.start()
+    _read_outputs(settings, reader, tally, expected)
+    sender.join()
+    _report(settings, tally, count, started)
+
+
+def _send_all(producer: Producer, topic: str, count: int) -> None:
+    for raw in _raw_records(count):
+        _send(producer, topic, raw)
+    producer.flush(30)
+
+
+def _output_consumer(settings: KafkaSettings) -> Consumer:
+    names = settings.names
+    consumer = make_consumer(settings, group_id=names.group("demo"))
+    canonical = [names.canonical(entity) for entity in load_entities()]
+    consumer.subscribe([*canonical, names.dead_letters, names.raw_parked, names.fields_novel])
+    return consumer
+
+
+def _read_outputs(settings: KafkaSettings, reader: Consumer, tally: Tally, expected: int) -> None:
+    """Counts what comes out until every record is accounted for, or nothing has come for a while."""
+    decode = AvroReader(ReleasedSchemas())
+    prefix, shown = settings.names.canonical("").removesuffix(".v1"), 0
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        for message in reader.consume(1_000, timeout=0.2):
+            if message.error() is not None:
+                continue
+            topic = message.topic() or ""
+            tally.count(topic)
+            if topic.startswith(prefix) and shown < EVENTS_SHOWN and tally.out[topic] <= 3:
+                shown += 1
+                entity = topic.removeprefix(prefix).removesuffix(".v1")
+                write_line(f"{entity:13} {one_line(decode_event(message.value(), decode))}"[:160])
+        if tally.last and time.monotonic() - tally.last > QUIET_SECONDS:
+            return
+
+
+def _report(settings: KafkaSettings, tally: Tally, count: int, started: float) -> None:
+    names = settings.names
+    prefix = names.canonical("").removesuffix(".v1")
+    events = {topic: number for topic, number in tally.out.items() if topic.startswith(prefix)}
+    rows: list[tuple[str, object]] = [("raw records in", count)]
+    rows += [(f"  {topic}", number) for topic, number in sorted(events.items())]
+    rows += [
+        ("canonical events out", sum(events.values())),
+        ("dead letters", tally.out[names.dead_letters]),
+        ("parked (source without a mapping)", tally.out[names.raw_parked]),
+        ("novel fields announced", tally.out[names.fields_novel]),
+        ("records/s, from the first sent to the last out", round(count / (tally.last - started))),
+    ]
+    say("")
+    write_table(("what happened", "number"), rows)
+
+
+def _say_where(settings: KafkaSettings, env: dict[str, str], gateway: _Served) -> None:
+    names, console = settings.names, "aam kafka tool kafka-console-consumer"
+    lines = [
+        "where each topic is read (with `aam demo --keep`, in another terminal; first:",
+        f"  export KAFKA_BOOTSTRAP_SERVERS={env['KAFKA_BOOTSTRAP_SERVERS']} DATABASE_URL='{env['DATABASE_URL']}')",
+        f"  {names.canonical('<entity>')}   aam tail customer --from beginning",
+        f"  {names.dead_letters}          aam deadletters list",
+        f"  {names.raw_parked}            aam parked list",
+        f"  {names.fields_novel}          {console} --topic {names.fields_novel} --from-beginning",
+        f"  schemas for standard tools    http://127.0.0.1:{gateway.port}/subjects",
+    ]
+    for line in lines:
+        say(printable(line))
+
+
+def _stream_until_interrupted(settings: KafkaSettings) -> None:
+    say("\nkeeping it up and streaming 20 records a second; Ctrl-C ends everything")
+    producer, topic = make_producer(settings), settings.names.raw_records
+    sent = 0
+    while True:
+        for raw in _raw_records(100_000):
+            _send(producer, topic, raw)
+            sent += 1
+            if sent % 200 == 0:
+                say(f"{sent} more records sent")
+            time.sleep(PAUSE_BETWEEN_KEPT_RECORDS)
