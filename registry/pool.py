@@ -28,6 +28,7 @@ class AdvisoryLock(IntEnum):
     MIGRATE = 0x41_41_4D_01
     REVISION = 0x41_41_4D_02
     PUBLISHER = 0x41_41_4D_03
+    SOURCE_SCHEMA = 0x41_41_4D_04
 
 
 @contextmanager

@@ -127,19 +127,26 @@ SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM out
 SELECT pg_try_advisory_lock(%(lock)s)
 
 -- lock_source_schema --
--- Two observers of one new shape must not both write it.
-SELECT pg_advisory_xact_lock(hashtextextended(%(identity)s, 0))
+-- The pair of integers is a space of its own beside the single keys of the other locks.
+SELECT pg_advisory_xact_lock(%(lock)s::integer, hashtext(%(identity)s))
 
--- latest_source_schema --
-SELECT version, fingerprint, schema FROM source_schema
+-- latest_source_schemas --
+-- The latest and the one before it.
+SELECT version, fingerprint, observed_at, last_seen_at, schema FROM source_schema
 WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
     AND connection = %(connection)s
 ORDER BY version DESC
-LIMIT 1
+LIMIT 2
+
+-- see_source_schema --
+UPDATE source_schema SET last_seen_at = %(observed_at)s
+WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
+    AND connection = %(connection)s AND version = %(version)s
 
 -- insert_source_schema --
 INSERT INTO source_schema (
-    tenant, source_system, source_entity, connection, version, fingerprint, schema, observed_at
+    tenant, source_system, source_entity, connection, version, fingerprint, schema, observed_at, last_seen_at
 ) VALUES (
-    %(tenant)s, %(connector)s, %(entity)s, %(connection)s, %(version)s, %(fingerprint)s, %(schema)s, %(observed_at)s
+    %(tenant)s, %(connector)s, %(entity)s, %(connection)s, %(version)s, %(fingerprint)s, %(schema)s, %(observed_at)s,
+    %(observed_at)s
 )

@@ -7,8 +7,9 @@ CREATE TABLE source_schema (
     connection text NOT NULL CHECK (connection <> ''),
     version integer NOT NULL CHECK (version > 0),             -- per connection and entity, from 1, without a gap
     fingerprint text NOT NULL CHECK (fingerprint <> ''),
-    schema jsonb NOT NULL CHECK (jsonb_typeof(schema) = 'object'),  -- source path -> description
-    observed_at timestamptz NOT NULL,
+    schema jsonb NOT NULL CHECK (jsonb_typeof(schema) = 'object'),  -- schemas.messages.SourceSchema
+    observed_at timestamptz NOT NULL,                         -- at first
+    last_seen_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, source_system, source_entity, connection, version)
 );

@@ -85,7 +85,7 @@ def test_the_same_again_is_no_new_revision(store: MappingStore, pool: Pool) -> N
     odd = title_from("job", transform={"op": "later", "params": {"pair": (1, 2)}})
     unchecked = MappingStore(pool, validate=lambda _: None)
     assert put(unchecked, odd) == put(unchecked, odd) == 1
-    seed = [seeded(title_from("job"))]
+    seed = [seeded(title_from("job")).model_copy(update={"entity": "lead"})]
     assert store.import_seed(seed, actor="aam") == store.import_seed(seed, actor="aam")
 
 
