@@ -88,9 +88,7 @@ class Batch:
             raise Bug("a batch was worked on after its end")
         return work(*args)
 
-    def produce(
-        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: list[tuple[str, Any]] | None = None
-    ) -> None:
+    def produce(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Any = None) -> None:
         """Write one message within the batch's transaction. Waits while the client's buffer is full.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The hot path: raw records in; events, dead letters, parked records and novel fields out, in one transaction.
+"""The hot path: raw records in; canonical events, dead letters, parked records, novel fields out, in one transaction.
 
 For each record this decides which of them it becomes. Where it comes from is read by `topics.raw_record`, its set found
 in the mapping cache, the mapping done by the set's compiled function; offsets and the transaction are the source's.
@@ -7,185 +7,222 @@ in the mapping cache, the mapping done by the set's compiled function; offsets a
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
 
 from confluent_kafka import Message
 
 from agents.batch import Batch
 from agents.compiled_sets import CompiledSets
-from agents.mapping_cache import MappingCache, MappingTable
+from agents.mapping_cache import MappingTable
 from agents.novel_fields import NovelFields
 from mapping.compile import CompiledSet
 from mapping.decode_json import decode
 from mapping.origin import Delivery, Origin
 from observability import metrics
-from schemas.failures import FailureKind, InvalidRecord, TransientError
-from schemas.messages import NovelField, RawCoordinates
+from schemas import headers as header_names
+from schemas.failures import FailureKind, InvalidRecord, Misconfigured, TransientError
+from schemas.messages import NovelField
 from topics.dead_letter import Failure, dead_letter
-from topics.kafka_record import OUTPUT_LIMIT_BYTES, ConsumedRecord, read_original
+from topics.kafka_record import OUTPUT_LIMIT_BYTES, ConsumedRecord, original_coordinates, read_original
 from topics.names import TopicNames
 from topics.parked_record import parked
-from topics.raw_record import AvroDecoder, RawMessage, read_raw
+from topics.raw_record import AvroDecoder, read_raw
 
 log = logging.getLogger(__name__)
 
-AGENT = "canonicalize"
-# Headers of a record that was never released or retried; only beyond them the coordinates can stand.
-_PLAIN_HEADERS = 4
-_EVENT_LIMIT_BYTES = OUTPUT_LIMIT_BYTES - 4096
+# Headers and framing of an event need little; the topic's limit counts them.
+EVENT_LIMIT_BYTES: Final = OUTPUT_LIMIT_BYTES - 4096
+ROUTES_KEPT: Final = 65_536
+_OUR_HEADERS: Final = "aam-"
+_new = tuple.__new__  # half the price of Delivery(...)
+
+
+class Output(Protocol):
+    """Where records go: a batch, or the transaction of a release."""
+
+    def produce(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Any = None) -> None: ...
+
+
+class _Route:
+    """What is the same for all records of one origin: looked up once a record, kept as long as the table."""
+
+    __slots__ = ("compiled", "events", "key", "origin")
+
+    def __init__(self, origin: Origin, compiled: CompiledSet | None) -> None:
+        self.origin = origin
+        self.compiled = compiled
+        self.key = origin.tenant.encode()
+        self.events = 0
+
+
+class Outcomes:
+    """What a batch's records became, counted; told to the metrics once it has committed."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.tenants: Counter[str] = Counter()
+        self.dead: Counter[str] = Counter()
+        self.dead_tenants: Counter[str] = Counter()
+        self.novel: Counter[str] = Counter()
+        self.parked = 0
+
+    def tell(self, agent: str) -> None:
+        """Add to the metrics."""
+        for entity, count in self.events.items():
+            metrics.EVENTS_OUT.labels(entity).inc(count)
+        for tenant, count in self.tenants.items():
+            metrics.TENANT_EVENTS.labels(metrics.tenant_label(tenant)).inc(count)
+        for kind, count in self.dead.items():
+            metrics.DEAD_LETTERS.labels(agent, kind).inc(count)
+        for tenant, count in self.dead_tenants.items():
+            metrics.TENANT_DEAD_LETTERS.labels(metrics.tenant_label(tenant)).inc(count)
+        for reason, count in self.novel.items():
+            metrics.NOVEL_FIELDS.labels(reason).inc(count)
+        metrics.RECORDS_PARKED.inc(self.parked)
 
 
 class Canonicalizer:
-    """Turns batches of raw records into outputs. One per worker; not for several threads at a time."""
+    """Turns raw records into outputs. Not for several threads at a time."""
 
     def __init__(
         self,
         *,
         names: TopicNames,
-        entities: Mapping[str, Any],
-        cache: MappingCache,
+        entities: Iterable[str],
+        table: Callable[[], MappingTable],
         compiled: CompiledSets,
         novel: NovelFields,
         tenant_topics: Mapping[str, str],
         decode_avro: AvroDecoder | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._topics = {entity: names.canonical(entity) for entity in entities}
         self._names = names
-        self._cache = cache
+        self._topics = {entity: names.canonical(entity) for entity in entities}
+        self._current_table = table
         self._compiled = compiled
         self._novel = novel
         self._tenant_topics = tenant_topics
         self._decode_avro = decode_avro
         self._clock = clock
         self._table: MappingTable | None = None
-        self._routes: dict[Origin, CompiledSet | None] = {}
+        self._routes: dict[int, _Route] = {}
 
     async def handle(self, batch: Batch) -> None:
-        """Processes `batch` off the event loop; metrics and memory follow its commit."""
+        """Settle one batch, its work done off the event loop; metrics and memory follow its commit."""
         with batch.outcome():
-            await batch.in_thread(self.process, batch)
+            outcomes = await batch.in_thread(self.process, batch.messages, batch)
+            batch.after_commit(lambda: self.committed(outcomes, "canonicalize"))
 
-    def process(self, batch: Batch) -> None:
-        """Writes what the batch's records become through `batch`. Raises TransientError to have it replayed."""
-        table = self._cache.table
-        if table is not self._table:
+    def committed(self, outcomes: Outcomes, agent: str) -> None:
+        """To be called when what `process` wrote has committed."""
+        self._novel.committed()
+        outcomes.tell(agent)
+
+    def process(self, messages: Iterable[Message], output: Output) -> Outcomes:
+        """Write what each of `messages` becomes. One bad record hurts no other.
+
+        Raises:
+            TransientError: a dependency did not answer; abort and try the whole batch again.
+            Misconfigured: no record of this kind can be processed until a setting is put right.
+        """
+        table = self._current_table()
+        if table is not self._table or len(self._routes) > ROUTES_KEPT:
             self._table, self._routes = table, {}
         self._novel.begin()
-        counts: Counter[tuple[str, str]] = Counter()
+        outcomes = Outcomes()
         emitted_at_us = int(self._clock() * 1_000_000)
-        for message in batch.messages:
-            self._process_one(message, batch, table, emitted_at_us, counts)
-        batch.after_commit(lambda: self._committed(counts))
+        for message in messages:
+            self._process_one(message, output, emitted_at_us, outcomes)
+        for route in self._routes.values():
+            if route.events:
+                outcomes.tenants[route.origin.tenant] += route.events
+                route.events = 0
+        return outcomes
 
-    def _process_one(
-        self, message: Message, batch: Batch, table: MappingTable, emitted_at_us: int, counts: Counter[tuple[str, str]]
-    ) -> None:
+    def _process_one(self, message: Message, output: Output, emitted_at_us: int, outcomes: Outcomes) -> None:
         headers: Any = message.headers()
         stage = "decode"
         try:
-            topic = message.topic() or ""
-            raw = read_raw(
-                headers,
-                message.key(),
-                message.value(),
-                bound_tenant=self._tenant_topics.get(topic) if self._tenant_topics else None,
-                decode_avro=self._decode_avro,
-            )
-            origin = raw.origin
-            if origin in self._routes:
-                compiled = self._routes[origin]
-            else:
-                compiled = self._compiled.find(table, origin.tenant, origin.connector, origin.entity)
-                self._routes[origin] = compiled
+            key, value = message.key(), message.value()
+            original = read_original(headers) if headers and headers[-1][0].startswith(_OUR_HEADERS) else None
+            bound = self._bound_tenant(message, original) if self._tenant_topics else None
+            raw = read_raw(headers, key, value, bound_tenant=bound, decode_avro=self._decode_avro)
+            origin, op, record_id, observed_at_us, traceparent, body, record = raw
+            route = self._routes.get(id(origin))
+            if route is None or route.origin is not origin:
+                route = self._find_route(origin)
+            compiled = route.compiled
+            if record is None:
+                record = {} if body is None else decode(body)
             if compiled is None:
-                self._park(message, origin, batch, counts)
+                self._park(message, origin, record, output, outcomes)
                 return
-            record = _content(raw)
             stage = "map"
-            delivery = _delivery(message, headers, raw, emitted_at_us)
+            delivery = _new(
+                Delivery,
+                (
+                    *(original or (message.topic(), message.partition(), message.offset(), message.timestamp()[1])),
+                    op,
+                    record_id,
+                    observed_at_us,
+                    emitted_at_us,
+                ),
+            )
             events, leftover = compiled.apply(record, origin, delivery)
-            if any(len(body) > _EVENT_LIMIT_BYTES for _, body in events):
-                raise InvalidRecord(f"an event of this record would be larger than {_EVENT_LIMIT_BYTES} bytes")
-        except TransientError:
+            for _, event in events:
+                if len(event) > EVENT_LIMIT_BYTES:
+                    raise InvalidRecord(f"an event of this record would be larger than {EVENT_LIMIT_BYTES} bytes")
+        except (TransientError, Misconfigured, MemoryError):
             raise
         except Exception as error:
-            self._bury(message, error, stage, batch, counts)
+            self._bury(message, error, stage, output, outcomes)
             return
-        key = origin.tenant.encode()
-        topics, produce = self._topics, batch.produce
-        for entity, body in events:
-            produce(topics[entity], body, key=key)
-            counts["event", entity] += 1
-        counts["tenant", origin.tenant] += len(events)
+        trace = [(header_names.TRACEPARENT, traceparent)] if traceparent else None
+        for entity, event in events:
+            output.produce(self._topics[entity], event, route.key, trace)
+            outcomes.events[entity] += 1
+        route.events += len(events)
         if leftover:
-            seen_at = _coordinates(delivery)
-            self._announce(self._novel.announce(origin, leftover, compiled.mapping_set.ignored, seen_at), batch, counts)
+            found = self._novel.announce(origin, leftover, ignored=compiled.mapping_set.ignored, place=delivery)
+            if found:
+                self._announce(found, output, outcomes)
 
-    def _park(self, message: Message, origin: Origin, batch: Batch, counts: Counter[tuple[str, str]]) -> None:
-        record = ConsumedRecord.from_message(message)
-        try:
-            letter = parked(record)
-        except InvalidRecord as error:
-            self._bury(message, error, "park", batch, counts)
-            return
-        batch.produce(self._names.raw_parked, letter.value, key=letter.key, headers=letter.headers)
-        counts["parked", ""] += 1
-        seen_at = RawCoordinates(topic=record.topic, partition=record.partition, offset=record.offset)
-        self._announce(self._novel.announce_source(origin, seen_at), batch, counts)
+    def _bound_tenant(self, message: Message, original: Any) -> str | None:
+        """The only tenant that may write to the record's topic; of one released or retried, to its first topic."""
+        return self._tenant_topics.get(original.topic if original else message.topic() or "")
 
-    def _announce(self, fields: Any, batch: Batch, counts: Counter[tuple[str, str]]) -> None:
-        field: NovelField
-        for field in fields:
-            body = field.model_dump_json().encode()
-            batch.produce(self._names.fields_novel, body, key=field.tenant.encode())
-            counts["novel", field.reason] += 1
+    def _find_route(self, origin: Origin) -> _Route:
+        assert self._table is not None, "set by process"
+        compiled = self._compiled.find(self._table, origin.tenant, origin.connector, origin.entity)
+        route = self._routes[id(origin)] = _Route(origin, compiled)  # keeps the origin, so its id stays its own
+        return route
 
-    def _bury(
-        self, message: Message, error: Exception, stage: str, batch: Batch, counts: Counter[tuple[str, str]]
+    def _park(
+        self, message: Message, origin: Origin, record: dict[str, Any], output: Output, outcomes: Outcomes
     ) -> None:
+        kept = parked(ConsumedRecord.from_message(message))
+        output.produce(self._names.raw_parked, kept.value, kept.key, kept.headers)
+        outcomes.parked += 1
+        place = original_coordinates(ConsumedRecord.from_message(message))
+        found = self._novel.announce_source(origin, place)
+        found += self._novel.announce(origin, record, reason="unknown_source", place=place)
+        if found:
+            self._announce(found, output, outcomes)
+
+    def _announce(self, fields: Iterable[NovelField], output: Output, outcomes: Outcomes) -> None:
+        for field in fields:
+            output.produce(self._names.fields_novel, field.model_dump_json().encode(), field.tenant.encode())
+            outcomes.novel[field.reason] += 1
+
+    def _bury(self, message: Message, error: Exception, stage: str, output: Output, outcomes: Outcomes) -> None:
         failure = Failure.of(error, stage)
+        record = ConsumedRecord.from_message(message)
         if failure.kind is FailureKind.BUG:
-            log.error("a record at %s could not be processed: %s", _where(message), failure.exception, exc_info=error)
-        letter = dead_letter(ConsumedRecord.from_message(message), failure)
-        batch.produce(self._names.dead_letters, letter.value, key=letter.key, headers=letter.headers)
-        counts["dead", str(failure.kind)] += 1
-
-    def _committed(self, counts: Counter[tuple[str, str]]) -> None:
-        self._novel.committed()
-        for (what, label), count in counts.items():
-            if what == "event":
-                metrics.EVENTS_OUT.labels(label).inc(count)
-            elif what == "tenant":
-                metrics.TENANT_EVENTS.labels(metrics.tenant_label(label)).inc(count)
-            elif what == "dead":
-                metrics.DEAD_LETTERS.labels(AGENT, label).inc(count)
-            elif what == "novel":
-                metrics.NOVEL_FIELDS.labels(label).inc(count)
-            else:
-                metrics.RECORDS_PARKED.inc(count)
-
-
-def _content(raw: RawMessage) -> dict[str, Any]:
-    if raw.record is not None:
-        return raw.record
-    return {} if raw.body is None else decode(raw.body)
-
-
-def _delivery(message: Message, headers: Any, raw: RawMessage, emitted_at_us: int) -> Delivery:
-    original = read_original(headers) if headers and len(headers) > _PLAIN_HEADERS else None
-    if original is None:
-        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
-        timestamp_ms = message.timestamp()[1]
-    else:
-        topic, partition, offset, timestamp_ms = original
-    return Delivery(topic, partition, offset, timestamp_ms, raw.op, raw.record_id, raw.observed_at_us, emitted_at_us)
-
-
-def _coordinates(delivery: Delivery) -> RawCoordinates:
-    return RawCoordinates(topic=delivery.topic, partition=delivery.partition, offset=delivery.offset)
-
-
-def _where(message: Message) -> str:
-    return f"{message.topic()}[{message.partition()}]@{message.offset()}"
+            # Only the exception's class: its text may quote the record.
+            log.error("bug: %s[%d]@%d died of %s", record.topic, record.partition, record.offset, failure.exception)
+        letter = dead_letter(record, failure)
+        output.produce(self._names.dead_letters, letter.value, letter.key, letter.headers)
+        outcomes.dead[str(failure.kind)] += 1
+        tenant = dict(record.headers).get(header_names.TENANT)
+        outcomes.dead_tenants["unknown" if tenant is None else tenant.decode("utf-8", "replace")] += 1

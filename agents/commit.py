@@ -7,13 +7,14 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas.failures import TransientError
 
 log = logging.getLogger(__name__)
+
+OpenProducer = Callable[..., Producer]
 
 
 def kafka_error(error: BaseException) -> KafkaError | None:
@@ -43,8 +44,8 @@ def retried(call: Callable[[], None], *, seconds: float) -> None:
 class CommitStyle(ABC):
     """How a batch is begun, committed and given up. Owns the producer its agent writes with."""
 
-    def __init__(self, config: dict[str, Any], *, timeout_seconds: float) -> None:
-        self._config = config
+    def __init__(self, open_producer: OpenProducer, *, timeout_seconds: float) -> None:
+        self._open_producer = open_producer
         self._timeout = timeout_seconds
         self._producer: Producer | None = None
 
@@ -78,7 +79,7 @@ class Transactional(CommitStyle):
     """One transaction a batch: outputs and offsets become visible together, or never."""
 
     def _open(self) -> Producer:
-        producer = Producer(self._config)
+        producer = self._open_producer()
         # Also ends what a predecessor of this transactional.id left open, and fences it.
         retried(lambda: producer.init_transactions(self._timeout), seconds=self._timeout)
         return producer
@@ -106,12 +107,12 @@ class Transactional(CommitStyle):
 class AfterWrites(CommitStyle):
     """Offsets follow once every write of the batch is acknowledged: at least once, for idempotent writers."""
 
-    def __init__(self, config: dict[str, Any], *, timeout_seconds: float) -> None:
-        super().__init__(config | {"on_delivery": self._on_delivery}, timeout_seconds=timeout_seconds)
+    def __init__(self, open_producer: OpenProducer, *, timeout_seconds: float) -> None:
+        super().__init__(open_producer, timeout_seconds=timeout_seconds)
         self._undelivered: list[str] = []
 
     def _open(self) -> Producer:
-        return Producer(self._config)
+        return self._open_producer(on_delivery=self._on_delivery)
 
     def _on_delivery(self, error: KafkaError | None, _message: object) -> None:
         if error is not None:

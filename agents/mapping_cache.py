@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,22 +18,28 @@ from pydantic import ValidationError
 
 from mapping.mapping_set import ANY_TENANT, MappingSet, compose
 from observability import metrics
-from schemas.failures import Misconfigured
+from schemas.failures import Misconfigured, TransientError
 from topics.clients import as_aam_error, make_consumer
 from topics.read_topic import partitions_of
 from topics.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, str]  # (tenant or *, connector, entity)
 MARKER: Final = b"snapshot-complete"
 POLL_SECONDS: Final = 0.1
 REMIND_SECONDS: Final = 10.0
+RESTART_SECONDS: Final = 1.0
 
 
 def key_bytes(key: Key) -> bytes:
-    """(tenant or *, connector, entity) as the mapping table's key."""
+    """(tenant or *, connector, entity) as the mapping table's key: a JSON array, so no name needs escaping."""
     return json.dumps(key, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def marker_bytes(epoch: int, revision: int) -> bytes:
+    """The value of a snapshot-complete record."""
+    return json.dumps({"epoch": epoch, "revision": revision}, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class MappingTable:
     epoch: int = 0
     revision: int = 0
     sets: Mapping[Key, MappingSet] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def version(self) -> tuple[int, int]:
+        return self.epoch, self.revision
 
     def layers(self, tenant: str, connector: str, entity: str) -> tuple[MappingSet | None, MappingSet | None]:
         """(the connector-wide set, the tenant's own)."""
@@ -54,71 +64,69 @@ class MappingTable:
 
 
 class TableAssembler:
-    """Turns the topic's records into tables. `table` is None until the first marker."""
+    """Turns the topic's records into tables. `table` is None until the first marker; any thread may read it."""
 
     def __init__(self) -> None:
         self.table: MappingTable | None = None
+        self.unreadable: set[bytes] = set()
         self._staged: dict[Key, MappingSet] = {}
 
     def take(self, key: bytes | None, value: bytes | None) -> bool:
-        """Takes one record in; whether it completed a newer table."""
+        """Takes one record in; whether it completed a table."""
         try:
             if key == MARKER:
-                marker = json.loads(value or b"{}")
-                return self._complete(int(marker["epoch"]), int(marker["revision"]))
-            mapping_set = MappingSet.model_validate_json(value or b"")
+                marker = json.loads(value or b"")
+                return self._complete((int(marker["epoch"]), int(marker["revision"])))
+            self._stage(MappingSet.model_validate_json(value or b""))
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             # A newer AAM may write what this one can't read: the last good set stays.
+            self.unreadable.add(key or b"")
             metrics.SET_FAILURES.labels("parse").inc()
-            log.error("mapping table: a record of %d bytes can't be read: %s", len(value or b""), type(error).__name__)
-            return False
-        self._staged[mapping_set.key] = mapping_set
+            log.error("mapping table: the record of key %r can't be read: %s", key, type(error).__name__)
+        else:
+            self.unreadable.discard(key or b"")
         return False
 
-    def _complete(self, epoch: int, revision: int) -> bool:
-        now = self.table or MappingTable(epoch=-1)
-        sets = dict(now.sets)
+    def _stage(self, mapping_set: MappingSet) -> None:
+        staged = self._staged.get(mapping_set.key)
+        if staged is None or mapping_set.version >= staged.version:
+            self._staged[mapping_set.key] = mapping_set
+
+    def _complete(self, version: tuple[int, int]) -> bool:
+        sets: dict[Key, MappingSet] = dict(self.table.sets) if self.table else {}
         for key, mapping_set in self._staged.items():
-            held = sets.get(key)
-            if held is None or mapping_set.version >= held.version:
+            if key not in sets or mapping_set.version > sets[key].version:
                 sets[key] = mapping_set
         self._staged.clear()
-        newest = max((epoch, revision), (now.epoch, now.revision))
+        newest = max(version, self.table.version) if self.table else version
         self.table = MappingTable(*newest, MappingProxyType(sets))
-        metrics.MAPPING_EPOCH.set(newest[0])
-        metrics.MAPPING_REVISION.set(newest[1])
-        metrics.MAPPING_SETS.set(len(sets))
         return True
 
 
 class MappingCache:
-    """Follows the mapping table in a thread of its own. `table` raises until `ready` is set."""
+    """Follows the mapping table in a thread of its own; what it has read stays in force whatever happens to Kafka."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._assembler = TableAssembler()
         self._stopping = threading.Event()
+        self._listeners: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._follow, name="mapping-cache", daemon=True)
         self.ready = threading.Event()
-        self.failure: Exception | None = None
 
-    @property
-    def table(self) -> MappingTable:
-        """The table in force."""
+    def snapshot(self) -> MappingTable:
+        """The table in force. Raises TransientError before `ready`."""
         table = self._assembler.table
-        assert table is not None, "asked before ready"
+        if table is None or not self.ready.is_set():
+            raise TransientError("the mapping table is not read yet")
         return table
 
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Has `listener` called, in the cache's thread, after each publication."""
+        self._listeners.append(listener)
+
     def start(self) -> None:
-        """Begins to read. Raises Misconfigured if there is no such topic, TransientError without Kafka."""
-        to_end: dict[str, Any] = {"enable.partition.eof": True}
-        consumer = make_consumer(self._settings, group_id=self._settings.names.group("mapping-cache"), **to_end)
-        topic = self._settings.names.mapping_table
-        partitions = partitions_of(consumer, topic)
-        if partitions != [0]:
-            raise Misconfigured(f"{topic} must have one partition, so that a publication is read in order")
-        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        self._consumer: Consumer = consumer
+        """Begins to read."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -128,39 +136,61 @@ class MappingCache:
             self._thread.join(5)
 
     def _follow(self) -> None:
-        reminded = time.monotonic()
+        while not self._stopping.is_set():
+            try:
+                self._read()
+            except Exception:
+                # Read anew from the start: sets in force are only replaced by newer ones.
+                log.exception("the mapping cache begins again")
+                self._stopping.wait(RESTART_SECONDS)
+
+    def _read(self) -> None:
+        topic = self._settings.names.mapping_table
+        extra: dict[str, Any] = {"enable.partition.eof": True}
+        consumer = make_consumer(self._settings, group_id=self._settings.names.group("mapping-cache"), **extra)
         try:
+            if partitions_of(consumer, topic) != [0]:
+                raise Misconfigured(f"{topic} must have one partition, so that a publication is read in order")
+            consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+            reminded = time.monotonic()
             while not self._stopping.is_set():
-                at_end = self._take_some()
-                if at_end and self._assembler.table is not None:
-                    self.ready.set()
+                if self._take_some(consumer):
+                    self._at_end()
                 if not self.ready.is_set() and time.monotonic() - reminded > REMIND_SECONDS:
                     reminded = time.monotonic()
-                    log.warning(
-                        "no complete mapping table yet: is a worker with publish_mappings and Postgres running?"
-                    )
-        except Exception as error:
-            log.exception("the mapping cache ends")
-            self.failure = error
+                    log.warning("waiting for a complete mapping table: does a worker with publish_mappings run?")
         finally:
-            self._consumer.close()
+            consumer.close()
 
-    def _take_some(self) -> bool:
-        """Whether the end was reached."""
-        at_end = False
-        for message in self._consumer.consume(500, POLL_SECONDS):
+    def _at_end(self) -> None:
+        table = self._assembler.table
+        if table is not None and not self.ready.is_set():
+            log.info("mapping table read: %d sets, epoch %d, revision %d", len(table.sets), *table.version)
+            self.ready.set()
+
+    def _take_some(self, consumer: Consumer) -> bool:
+        """Whether the topic's end was reached."""
+        at_end = completed = False
+        for message in consumer.consume(500, POLL_SECONDS):
             error = message.error()
             if error is None:
-                at_end = False
-                self._assembler.take(_bytes(message.key()), _bytes(message.value()))
+                completed |= self._assembler.take(message.key(), message.value())
             elif error.code() == KafkaError._PARTITION_EOF:
                 at_end = True
             elif error.fatal():
                 raise as_aam_error(KafkaException(error), "read the mapping table")
             else:
                 log.warning("mapping table: %s", error)
+        if completed:
+            self._completed()
         return at_end
 
-
-def _bytes(value: Any) -> bytes | None:
-    return value if isinstance(value, bytes) or value is None else bytes(value)
+    def _completed(self) -> None:
+        table = self._assembler.table
+        assert table is not None, "a marker was read"
+        metrics.MAPPING_EPOCH.set(table.epoch)
+        metrics.MAPPING_REVISION.set(table.revision)
+        metrics.MAPPING_SETS.set(len(table.sets))
+        metrics.SETS_FAILING.labels("parse").set(len(self._assembler.unreadable))
+        for listener in self._listeners:
+            listener()

@@ -1,86 +1,134 @@
-"""Which source paths were already announced as novel, so that each is told once and again after a while.
+"""Which source paths were already announced as novel, so that each is told once, and again after a while.
 
-At least once: what a batch announces is remembered only when it has committed, and all is forgotten when partitions
+At least once: what a batch announces is remembered only once it has committed, and all is forgotten when partitions
 move, since another worker's memory is not ours. Steady state costs one look at the shape of what is left over.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Protocol, cast
 
 from mapping.origin import Origin
 from mapping.profile import fingerprint, json_type, leaf_paths, shape_of
-from schemas.messages import NovelField, NovelReason, RawCoordinates
+from schemas.messages import JsonType, NovelField, NovelReason, RawCoordinates
 
-_SHAPES_KEPT = 100_000
+log = logging.getLogger(__name__)
+
+SHAPES_KEPT: Final = 100_000
+# A source with more unmapped paths than this has keys that are data (ids, dates); telling them all would never end.
+PATHS_OF_A_SOURCE: Final = 2_000
+SHAPES_TOLD: Final = 5
+
+Source = tuple[str, str, str]  # (tenant, connector, entity)
+
+
+class Place(Protocol):
+    """Where a record stands, or first stood."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
 
 
 class NovelFields:
-    """The memory of one worker. Call `committed` when what `announce` gave has been committed."""
+    """The memory of one worker. Each batch: `begin`, any number of announcements, and `committed` if it has."""
 
     def __init__(self, *, reannounce_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._reannounce_seconds = reannounce_seconds
         self._clock = clock
-        self._shapes: dict[Any, float] = {}
-        self._paths: dict[tuple[Origin, str | None], float] = {}
-        self._new_shapes: dict[Any, float] = {}
-        self._new_paths: dict[tuple[Origin, str | None], float] = {}
+        self._since: dict[Source, float] = {}
+        self._shapes: set[Any] = set()
+        self._paths: dict[Source, set[str | None]] = {}
+        self._uncommitted: list[tuple[Source, str | None]] = []
+        self._uncommitted_shapes: list[Any] = []
 
     def begin(self) -> None:
-        """A new batch: what an aborted one announced doesn't count."""
-        self.now = self._clock()
-        self._new_shapes.clear()
-        self._new_paths.clear()
+        """A new batch: what an aborted one announced does not count, what is older than the limit is due again."""
+        for source, path in self._uncommitted:
+            self._paths.get(source, set()).discard(path)
+        self._shapes.difference_update(self._uncommitted_shapes)
+        self.committed()
+        now = self._clock()
+        due = [source for source, since in self._since.items() if now - since >= self._reannounce_seconds]
+        if due or len(self._shapes) > SHAPES_KEPT:
+            self._shapes.clear()
+        for source in due:
+            del self._since[source], self._paths[source]
 
     def committed(self) -> None:
-        """The batch has committed."""
-        if len(self._shapes) > _SHAPES_KEPT:
-            self._shapes.clear()
-        self._shapes.update(self._new_shapes)
-        self._paths.update(self._new_paths)
+        """The batch has committed: what it announced is remembered."""
+        self._uncommitted.clear()
+        self._uncommitted_shapes.clear()
 
     def forget(self) -> None:
-        """Partitions moved."""
+        """Partitions moved. Not to be called while a batch is under way."""
         self._shapes.clear()
         self._paths.clear()
+        self._since.clear()
+        self.committed()
 
     def announce(
-        self, origin: Origin, leftover: dict[str, Any], ignored: tuple[str, ...], seen_at: RawCoordinates
-    ) -> Iterator[NovelField]:
-        """The messages for paths of `leftover` that are new, or due again."""
-        shape = (origin, fingerprint(leftover))
-        told = self._shapes.get(shape) or self._new_shapes.get(shape)
-        if told is not None and self.now - told < self._reannounce_seconds:
-            return
-        self._new_shapes[shape] = self.now
+        self,
+        origin: Origin,
+        leftover: dict[str, Any],
+        *,
+        ignored: tuple[str, ...] = (),
+        reason: NovelReason = "unmapped",
+        place: Place | None,
+    ) -> list[NovelField]:
+        """The messages for the paths of `leftover` that are new, or due again; paths that never had a value are not."""
+        shape = (origin, reason, fingerprint(leftover))
+        if shape in self._shapes:
+            return []
+        self._shapes.add(shape)
+        self._uncommitted_shapes.append(shape)
+        source = (origin.tenant, origin.connector, origin.entity)
+        known = self._known(source)
         found: dict[str, list[Any]] = {}
         for path, value in leaf_paths(leftover):
-            if self._is_due(origin, path) and not any(_covers(known, path) for known in ignored):
+            if path not in known and not any(_covers(path_ignored, path) for path_ignored in ignored):
                 found.setdefault(path, []).append(value)
-        for path, values in found.items():
-            self._new_paths[origin, path] = self.now
-            yield _message(origin, path, values, "unmapped", seen_at)
+        return [
+            _message(origin, path, values, reason, place)
+            for path, values in found.items()
+            if self._remember(source, known, path)
+        ]
 
-    def announce_source(self, origin: Origin, seen_at: RawCoordinates) -> Iterator[NovelField]:
+    def announce_source(self, origin: Origin, place: Place) -> list[NovelField]:
         """The message for a source that no set covers, if it is new or due again."""
-        if self._is_due(origin, None):
-            self._new_paths[origin, None] = self.now
-            yield _message(origin, None, [], "unknown_source", seen_at)
+        source = (origin.tenant, origin.connector, origin.entity)
+        known = self._known(source)
+        if None in known or not self._remember(source, known, None):
+            return []
+        return [_message(origin, None, [], "unknown_source", place)]
 
-    def _is_due(self, origin: Origin, path: str | None) -> bool:
-        if (origin, path) in self._new_paths:
+    def _known(self, source: Source) -> set[str | None]:
+        if source not in self._paths:
+            self._since[source] = self._clock()
+            self._paths[source] = set()
+        return self._paths[source]
+
+    def _remember(self, source: Source, known: set[str | None], path: str | None) -> bool:
+        if len(known) >= PATHS_OF_A_SOURCE:
             return False
-        told = self._paths.get((origin, path))
-        return told is None or self.now - told >= self._reannounce_seconds
+        known.add(path)
+        if len(known) == PATHS_OF_A_SOURCE:
+            log.warning("%s has over %d unmapped paths; further ones are not announced", source, PATHS_OF_A_SOURCE)
+        self._uncommitted.append((source, path))
+        return True
 
 
-def _covers(known: str, path: str) -> bool:
-    return path == known or path.startswith((known + ".", known + "[]"))
+def _covers(ignored: str, path: str) -> bool:
+    return path == ignored or path.startswith((ignored + ".", ignored + "[]"))
 
 
 def _message(
-    origin: Origin, path: str | None, values: list[Any], reason: NovelReason, seen_at: RawCoordinates
+    origin: Origin, path: str | None, values: list[Any], reason: NovelReason, place: Place | None
 ) -> NovelField:
     return NovelField(
         tenant=origin.tenant,
@@ -88,9 +136,16 @@ def _message(
         entity=origin.entity,
         connection=origin.connection,
         path=path,
-        types=tuple({json_type(value) for value in values}),
-        shapes=tuple(sorted({shape_of(value) for value in values if isinstance(value, str)}))[:5],
-        first_seen=seen_at,
+        types=cast(tuple[JsonType, ...], tuple({json_type(value) for value in values})),
+        shapes=tuple(_first_shapes(values)),
+        first_seen=None
+        if place is None
+        else RawCoordinates(topic=place.topic, partition=place.partition, offset=place.offset),
         reason=reason,
         announced_at=datetime.now(UTC),
     )
+
+
+def _first_shapes(values: list[Any]) -> Iterator[str]:
+    shapes = dict.fromkeys(shape_of(value) for value in values if isinstance(value, str))
+    return iter(sorted(shapes)[:SHAPES_TOLD])

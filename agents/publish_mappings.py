@@ -1,49 +1,55 @@
-"""Publishes the registry's changes to the mapping table: one leader at a time, in order, a transaction each.
+"""Publishes the registry's changes to the mapping table: one leader at a time, in order, one transaction each.
 
 What is due is decided by `registry.outbox`; who leads by its advisory lock, and by the transactional id, which fences a
 leader that doesn't know yet that it is none. A crash between commit and mark publishes the same again: harmless.
 """
 
 import asyncio
-import json
 import logging
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import Final
 
 from confluent_kafka import KafkaException, Producer
 from mode import Service
 
 from agents.commit import retried
-from agents.mapping_cache import MARKER, TableAssembler, key_bytes
-from mapping.mapping_set import MappingSet
-from mapping.plan import InvalidMappingSet, validate_set
+from agents.mapping_cache import MARKER, TableAssembler, key_bytes, marker_bytes
+from mapping.mapping_set import ANY_TENANT, MappingSet, compose
+from mapping.plan import validate_set
 from observability import metrics
 from registry.outbox import Leadership, Outbox, Publication
-from registry.pool import open_pool
-from registry.settings import RegistrySettings
+from registry.pool import Pool
 from schemas.canonical_model import load_entities
 from schemas.failures import AamError
 from schemas.messages import RegistryEvent
 from topics.clients import make_producer
+from topics.kafka_record import OUTPUT_LIMIT_BYTES
 from topics.read_topic import Until, read_topic
 from topics.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-WAIT_SECONDS = 1.0
-RETRY_SECONDS = 2.0
-TRANSACTION_SECONDS = 30.0
+WAIT_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 2.0
+TRANSACTION_SECONDS: Final = 30.0
+SET_LIMIT_BYTES: Final = OUTPUT_LIMIT_BYTES - 4096
+
+OpenPool = Callable[[], AbstractContextManager[Pool]]
 
 
 class MappingPublisher(Service):
-    """Tries to lead for as long as the worker lives; Postgres or Kafka may come and go."""
+    """Tries to lead for as long as the worker lives; Postgres or Kafka may come and go.
 
-    def __init__(self, kafka: KafkaSettings, registry: RegistrySettings, *, gather_seconds: float) -> None:
+    `open_pool` gives connections to the registry; it is called again after each failure.
+    """
+
+    def __init__(self, kafka: KafkaSettings, open_pool: OpenPool, *, gather_seconds: float) -> None:
         super().__init__()
         self._kafka = kafka
-        self._registry = registry
+        self._open_pool = open_pool
         self._gather_seconds = gather_seconds
         self._ending = threading.Event()
         self._ended = asyncio.Event()
@@ -62,14 +68,19 @@ class MappingPublisher(Service):
 
     def _try(self) -> None:
         try:
-            with open_pool(self._registry) as pool:
+            with self._open_pool() as pool:
                 outbox = Outbox(pool)
-                with outbox.try_lead() as leadership:
-                    if leadership is not None:
-                        self._lead(outbox, leadership)
+                while not self._ending.is_set():
+                    with outbox.try_lead() as leadership:
+                        if leadership is not None:
+                            self._lead(outbox, leadership)
+                    self._ending.wait(RETRY_SECONDS)
         except (AamError, KafkaException) as error:
             metrics.PUBLISHER_FAILURES.labels(type(error).__name__).inc()
             log.warning("publisher: %s; trying again", error)
+        except Exception:
+            metrics.PUBLISHER_FAILURES.labels("bug").inc()
+            log.exception("publisher: a bug; trying again")
         finally:
             metrics.PUBLISHER_LEADING.set(0)
         self._ending.wait(RETRY_SECONDS)
@@ -80,7 +91,7 @@ class MappingPublisher(Service):
         retried(lambda: producer.init_transactions(TRANSACTION_SECONDS), seconds=TRANSACTION_SECONDS)
         metrics.PUBLISHER_LEADING.set(1)
         published = self._read_published()
-        version = None if published.table is None else (published.table.epoch, published.table.revision)
+        version = published.table.version if published.table else None
         log.info("publisher: leading; the topic stands at %s", version)
         if outbox.reconcile(version):
             keys = list(published.table.sets) if published.table else []
@@ -91,7 +102,7 @@ class MappingPublisher(Service):
                 self._write(producer, outbox, publication)
             metrics.PUBLISHER_LAG.set(outbox.oldest_pending_seconds())
             if leadership.wait(WAIT_SECONDS):
-                time.sleep(self._gather_seconds)
+                self._ending.wait(self._gather_seconds)
 
     def _read_published(self) -> TableAssembler:
         published = TableAssembler()
@@ -101,30 +112,38 @@ class MappingPublisher(Service):
 
     def _write(self, producer: Producer, outbox: Outbox, publication: Publication) -> None:
         names = self._kafka.names
-        sets = list(_valid(publication))
+        sets = list(usable(publication.sets))
         producer.begin_transaction()
-        for mapping_set in sets:
-            producer.produce(names.mapping_table, mapping_set.model_dump_json().encode(), key_bytes(mapping_set.key))
-        marker = {"epoch": publication.epoch, "revision": publication.revision}
-        producer.produce(names.mapping_table, json.dumps(marker).encode(), MARKER)
-        for mapping_set in sets:
+        for mapping_set, body in sets:
+            producer.produce(names.mapping_table, body, key_bytes(mapping_set.key))
+        producer.produce(names.mapping_table, marker_bytes(publication.epoch, publication.revision), MARKER)
+        for mapping_set, _ in sets:
             event = _event(mapping_set, publication)
             producer.produce(names.registry_events, event.model_dump_json().encode(), key_bytes(mapping_set.key))
         retried(lambda: producer.commit_transaction(TRANSACTION_SECONDS), seconds=TRANSACTION_SECONDS)
         outbox.mark_published(publication.epoch, publication.revision)
         metrics.PUBLISHED_SETS.inc(len(sets))
-        log.info("publisher: %d sets, revision %d", len(sets), publication.revision)
+        log.info("published %d sets at epoch %d, revision %d", len(sets), publication.epoch, publication.revision)
 
 
-def _valid(publication: Publication) -> Iterator[MappingSet]:
-    for mapping_set in publication.sets:
+def usable(sets: tuple[MappingSet, ...]) -> Iterator[tuple[MappingSet, bytes]]:
+    """The sets that a worker can compile, with their bytes; of each other one an error is logged and counted."""
+    bases = {(s.connector, s.entity): s for s in sets if s.tenant == ANY_TENANT}
+    for mapping_set in sets:
         try:
+            body = mapping_set.model_dump_json().encode()
+            if len(body) > SET_LIMIT_BYTES:
+                raise AamError(f"it has {len(body)} bytes, over {SET_LIMIT_BYTES}")
             validate_set(mapping_set, load_entities())
-        except InvalidMappingSet as error:
+            base = bases.get((mapping_set.connector, mapping_set.entity))
+            composed = compose(base, mapping_set) if base is not None and base is not mapping_set else None
+            if composed is not None:
+                validate_set(composed, load_entities())
+        except AamError as error:
             metrics.PUBLISHER_FAILURES.labels("invalid_set").inc()
-            log.error("publisher: set %s is not published: %s", mapping_set.key, error)
+            log.error("set %s is not published: %s", mapping_set.key, error)
         else:
-            yield mapping_set
+            yield mapping_set, body
 
 
 def _event(mapping_set: MappingSet, publication: Publication) -> RegistryEvent:

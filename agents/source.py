@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 POLL_SECONDS = 0.2
+START_CHECK_SECONDS = 0.1
 STATS_SECONDS = 1.0
 # What a batch may take beyond its deadline to abort and to seek back before the watchdog ends the process.
 GRACE_SECONDS = 30.0
@@ -38,6 +39,9 @@ DENIED = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
+
+
+OpenConsumer = Callable[..., Consumer]
 
 
 class Channel(Protocol):
@@ -83,9 +87,10 @@ class Source(Service):
         name: str,
         *,
         topics: list[str],
-        config: dict[str, Any],
+        open_consumer: OpenConsumer,
         style: CommitStyle,
         channel: Channel,
+        may_start: Callable[[], bool] = lambda: True,
         limits: BatchLimits,
         watchdog: Watchdog,
         give_up: Callable[[Exception], None],
@@ -96,7 +101,8 @@ class Source(Service):
         self.topics = topics
         self.assigned: set[Partition] = set()
         self.joined = False
-        self._config = config
+        self._open_consumer = open_consumer
+        self._may_start = may_start
         self._style = style
         self._channel = channel
         self._limits = limits
@@ -110,7 +116,7 @@ class Source(Service):
         self._attempts = 0
         self._to_rewind: dict[Partition, int] | None = None
         self._last_stats = 0.0
-        self._consumer: Consumer
+        self._consumer: Consumer = None  # type: ignore[assignment]  # until _open
         self._ended = asyncio.Event()
 
     def on_rebalance(self, listener: Callable[[], None]) -> None:
@@ -119,9 +125,6 @@ class Source(Service):
 
     # -- life cycle
 
-    async def on_start(self) -> None:
-        await self._call(self._open)
-
     async def on_stop(self) -> None:
         # The batch in hand ends first: committed, or aborted at its deadline.
         await self._ended.wait()
@@ -129,7 +132,7 @@ class Source(Service):
         self._thread.shutdown(wait=False)
 
     def _open(self) -> None:
-        self._consumer = Consumer(self._config | {"error_cb": self._on_error})
+        self._consumer = self._open_consumer(error_cb=self._on_error)
         self._consumer.subscribe(
             self.topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -137,15 +140,20 @@ class Source(Service):
     def _close(self) -> None:
         # A static member does not leave its group: its next self takes the partitions up where they stand.
         self._style.close()
-        self._consumer.close()
+        if self._consumer is not None:
+            self._consumer.close()
 
     @Service.task
     async def _read(self) -> None:
         try:
+            while not self._may_start() and not self.should_stop:
+                await self.sleep(START_CHECK_SECONDS)
+            if not self.should_stop:
+                await self._call(self._open)
             while not self.should_stop:
                 await self._turn()
         except Exception as error:
-            log.exception("%s: the source ends", self.name)
+            log.error("%s ends: %s: %s", self.name, type(error).__name__, error)
             self._give_up(error)
         finally:
             self._ended.set()

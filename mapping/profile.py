@@ -40,7 +40,10 @@ def shape_of(value: str) -> str:
 
 
 def leaf_paths(leftover: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(source path, value) of the leaves of `leftover` (path → value), arrays as `[]`, bounded in number and depth."""
+    """(source path, value) of the leaves of `leftover` (path → value), arrays as `[]`, bounded in number and depth.
+
+    Null, an empty object and an empty array tell nothing of what stands there otherwise, and are no leaves.
+    """
     count = 0
     for path, value in leftover.items():
         for leaf in _leaves(path, value, _DEPTH):
@@ -51,29 +54,34 @@ def leaf_paths(leftover: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _leaves(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value and depth:
+    if value is None or value in ({}, []):
+        return
+    if isinstance(value, dict) and depth:
         for key, inner in value.items():
             yield from _leaves(f"{path}.{quoted(key)}", inner, depth - 1)
-    elif isinstance(value, list) and value and depth:
+    elif isinstance(value, list) and depth:
         for element in value:
-            # What is left of an element that mappings read in full is an empty object: nothing novel.
-            if element != {}:
-                yield from _leaves(f"{path}[]", element, depth - 1)
+            yield from _leaves(f"{path}[]", element, depth - 1)
     else:
         yield path, value
 
 
 def fingerprint(leftover: dict[str, Any]) -> tuple[Any, ...]:
-    """Equal for records whose leftovers have the same paths; cheap where there are no nested objects."""
+    """Equal for records whose leftovers have the same leaves; cheap where nothing is nested."""
     return tuple(
         [
-            key if value.__class__ is not dict and value.__class__ is not list else (key, _nested(value))
+            key if value.__class__ is not dict and value.__class__ is not list else (key, _nested(value, _DEPTH))
             for key, value in leftover.items()
+            if value is not None
         ]
     )
 
 
-def _nested(value: Any) -> Any:
+def _nested(value: Any, depth: int) -> Any:
+    if value is None or not depth:
+        return None
     if value.__class__ is dict:
-        return fingerprint(value)
-    return frozenset(_nested(element) for element in value) if value.__class__ is list else None
+        return tuple([(key, _nested(inner, depth - 1)) for key, inner in value.items()])
+    if value.__class__ is list:
+        return frozenset([_nested(element, depth - 1) for element in value])
+    return True

@@ -1,0 +1,37 @@
+"""`aam worker`: runs the agents in the foreground. What they do is up to `agents`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from agents.settings import WorkerSettings
+from agents.worker import AGENTS, Worker
+from cli.services import kafka_settings, load_settings, open_registry
+from observability import log
+from registry.pool import Pool
+
+app = typer.Typer()
+
+
+@app.command()
+def worker(
+    agents: Annotated[str, typer.Option(metavar="NAME,…", help="Which agents run.")] = ",".join(AGENTS),
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of health and metrics, 0 for any; AAM_WORKER_PORT.")
+    ] = None,
+) -> None:
+    """Canonicalize raw records, publish mappings, observe schemas, release parked records, until Ctrl-C."""
+    settings = load_settings(WorkerSettings)
+    if port is not None:
+        settings = settings.model_copy(update={"worker_port": port})
+    log.set_up(settings.log_level)
+    Worker(kafka_settings(), settings, _registry, [name.strip() for name in agents.split(",")]).run()
+
+
+@contextmanager
+def _registry() -> Iterator[Pool]:
+    # Asked anew each time: Postgres may come up, or move, after the worker.
+    with open_registry() as pool:
+        yield pool
