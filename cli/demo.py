@@ -4,6 +4,7 @@ Starts and ends everything; what is printed is read back from Kafka, by the same
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,7 +20,6 @@ import httpx
 import typer
 from confluent_kafka import Consumer, Producer
 from pydantic import SecretStr
-from registry.seeds import load_seeds
 
 from cli.console import printable, say, write_line, write_table
 from cli.sample_records import records
@@ -35,6 +35,7 @@ from mapping.plan import validate_set
 from registry.mapping_store import MappingStore
 from registry.migrate import migrate
 from registry.pool import open_pool
+from registry.seeds import load_seeds
 from registry.settings import RegistrySettings
 from schemas.canonical_model import load_entities
 from schemas.failures import TransientError
@@ -121,9 +122,10 @@ def _served(name: str, env: dict[str, str], root: Path, port_variable: str) -> _
     log = root / f"demo-{name}.log"
     command = ServerCommand(
         name=f"aam {name}",
-        argv=(sys.executable, "-m", "cli.main", name),
+        argv=(sys.executable, "-m", "cli", name),
         log=log,
         marker=name,
+        discard_signal=signal.SIGTERM,
         env=dict(os.environ) | env | {port_variable: str(port)},
     )
     return _Served(name, port, OwnedProcess(command, remove=[]))
@@ -170,20 +172,19 @@ def _run(settings: KafkaSettings, count: int, *, sends: ExitStack) -> None:
     tally, expected = Tally(), count
     reader = _output_consumer(settings)
     sends.callback(reader.close)
-    say(f"\nsending {count} raw records of {len(TENANTS)} tenants; the first events:\n")
-    producer = make_producer(settings)
-    raw_topic = settings.names.raw_records
+    say(f"sending {count} raw records of {len(TENANTS)} tenants; the first events:")
+    producer, raw = make_producer(settings), list(_raw_records(count))
     started = time.monotonic()
-    sender = threading.Thread(target=lambda: _send_all(producer, raw_topic, count), daemon=True)
+    sender = threading.Thread(target=lambda: _send_all(producer, settings.names.raw_records, raw), daemon=True)
     sender.start()
     _read_outputs(settings, reader, tally, expected)
     sender.join()
     _report(settings, tally, count, started)
 
 
-def _send_all(producer: Producer, topic: str, count: int) -> None:
-    for raw in _raw_records(count):
-        _send(producer, topic, raw)
+def _send_all(producer: Producer, topic: str, raw: list[tuple[str, str, str, bytes]]) -> None:
+    for one in raw:
+        _send(producer, topic, one)
     producer.flush(30)
 
 
@@ -227,7 +228,6 @@ def _report(settings: KafkaSettings, tally: Tally, count: int, started: float) -
         ("novel fields announced", tally.out[names.fields_novel]),
         ("records/s, from the first sent to the last out", round(count / (tally.last - started))),
     ]
-    say("")
     write_table(("what happened", "number"), rows)
 
 
@@ -236,18 +236,18 @@ def _say_where(settings: KafkaSettings, env: dict[str, str], gateway: _Served) -
     lines = [
         "where each topic is read (with `aam demo --keep`, in another terminal; first:",
         f"  export KAFKA_BOOTSTRAP_SERVERS={env['KAFKA_BOOTSTRAP_SERVERS']} DATABASE_URL='{env['DATABASE_URL']}')",
-        f"  {names.canonical('<entity>')}   aam tail customer --from beginning",
-        f"  {names.dead_letters}          aam deadletters list",
-        f"  {names.raw_parked}            aam parked list",
-        f"  {names.fields_novel}          {console} --topic {names.fields_novel} --from-beginning",
-        f"  schemas for standard tools    http://127.0.0.1:{gateway.port}/subjects",
+        f"  {names.canonical('<entity>'):28} aam tail customer --from beginning",
+        f"  {names.dead_letters:28} aam deadletters list",
+        f"  {names.raw_parked:28} aam parked list",
+        f"  {names.fields_novel:28} {console} --topic {names.fields_novel} --from-beginning",
+        f"  {'schemas, for standard tools':28} http://127.0.0.1:{gateway.port}/subjects",
     ]
     for line in lines:
         say(printable(line))
 
 
 def _stream_until_interrupted(settings: KafkaSettings) -> None:
-    say("\nkeeping it up and streaming 20 records a second; Ctrl-C ends everything")
+    say("keeping it up and streaming 20 records a second; Ctrl-C ends everything")
     producer, topic = make_producer(settings), settings.names.raw_records
     sent = 0
     while True:

@@ -117,4 +117,4 @@ def _decimals_as_text(value: Any) -> Any:
         return {key: _decimals_as_text(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_decimals_as_text(item) for item in value]
-    return format(value, "f") if isinstance(value, Decimal) else value
+    return format(value.normalize(), "f") if isinstance(value, Decimal) else value

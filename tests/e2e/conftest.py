@@ -34,7 +34,7 @@ class System:
         self, *arguments: str, stdin: bytes | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs an `aam` command to its end."""
-        command = [sys.executable, "-m", "cli.main", *arguments]
+        command = [sys.executable, "-m", "cli", *arguments]
         ended = subprocess.run(command, env=self.env, input=stdin, capture_output=True, timeout=120, check=False)
         assert not check or ended.returncode == 0, ended.stderr.decode()
         return ended
@@ -46,7 +46,7 @@ class System:
         env = self.env | {port_variable: str(port)}
         log_path = self.folder / f"{arguments[0]}-{port}.log"
         with log_path.open("wb") as log:
-            process = subprocess.Popen([sys.executable, "-m", "cli.main", *arguments], env=env, stdout=log, stderr=log)
+            process = subprocess.Popen([sys.executable, "-m", "cli", *arguments], env=env, stdout=log, stderr=log)
             try:
                 self._await(f"http://127.0.0.1:{port}{health}", process, log_path)
                 yield f"http://127.0.0.1:{port}"
