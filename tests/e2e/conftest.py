@@ -113,6 +113,7 @@ def system(kafka: RunningKafka, database_url: str, unique: str, tmp_path: Path) 
     }
     system = System(kafka.bootstrap_servers, unique, env, tmp_path)
     system.aam("topics", "apply")
+    system.aam("migrate")
     system.aam("mappings", "seed")
     return system
 
