@@ -133,7 +133,7 @@ def _postgres(name: str) -> Check:
     if version < OLDEST_POSTGRES:
         return Check(name, Health.FAIL, found, f"use PostgreSQL {OLDEST_POSTGRES} or newer")
     if row is None:
-        return Check(name, Health.FAIL, found, "run the migrations; pgvector must be installed on the server")
+        return Check(name, Health.FAIL, found, "run `aam migrate`; pgvector must be installed on the server")
     return Check(name, Health.OK, found)
 
 
@@ -142,7 +142,7 @@ def _migrations(name: str) -> Check:
         row = connection.execute("SELECT coalesce(max(number), 0) FROM schema_migration").fetchone()
     applied, newest = (row[0] if row else 0), len(load_migrations())
     if applied < newest:
-        return Check(name, Health.FAIL, f"{newest - applied} of {newest} are missing", "run `aam postgres migrate`")
+        return Check(name, Health.FAIL, f"{newest - applied} of {newest} are missing", "run `aam migrate`")
     if applied > newest:
         return Check(name, Health.FAIL, f"the database is at {applied}, this AAM at {newest}", "use a newer AAM")
     return Check(name, Health.OK, f"all {newest} are applied")

@@ -21,11 +21,9 @@ from schemas.failures import AamError
 # name -> (module that has `app`, one line of help), in the order of `aam --help`
 COMMANDS = {
     "demo": ("cli.demo", "Show the whole system at work, on services of its own."),
-    "demo": ("cli.demo", "Run everything on this machine and watch records become events."),
     "kafka": ("cli.kafka", "The local Kafka: start, stop, look inside."),
     "postgres": ("cli.postgres", "The local Postgres: start, stop, open a shell."),
     "topics": ("cli.topics", "Create the topics, or show what differs."),
-    "worker": ("cli.worker", "Run a worker: raw records in, canonical events out."),
     "migrate": ("cli.migrate", "Bring the registry's database up to date."),
     "worker": ("cli.worker", "Run the agents: raw records in, canonical events out."),
     "gateway": ("cli.gateway", "Serve the API and the schemas."),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from cli.console import say
 from cli.json_input import split_records
@@ -42,12 +42,10 @@ class _Sender:
                 break
             except BufferError:
                 self.producer.poll(0.1)
+            except KafkaException as error:
+                raise as_aam_error(error, f"take all records ({self.sent} were sent)") from error
         self.sent += 1
         self.producer.poll(0)
-        self.raise_error()
-
-    def finish(self) -> None:
-        self.producer.flush(DELIVERY_SECONDS + 5)
         self.raise_error()
 
     def raise_error(self) -> None:
@@ -94,8 +92,9 @@ def produce(
                 headers = [*fixed, *_record_id(where, value, id_path)]
                 sender.send((key if key is not None else tenant).encode(), value, headers)
     finally:
-        sender.finish()
+        producer.flush(DELIVERY_SECONDS + 5)
         say(f"{sender.delivered} records delivered to {sender.topic}")
+    sender.raise_error()
 
 
 def _opened(file: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from schemas.failures import AamError, Misconfigured, TransientError
+from schemas.failures import AamError, InvalidRecord, Misconfigured, TransientError
 from topics.kafka_record import OUTPUT_LIMIT_BYTES
 from topics.settings import KafkaSettings
 
@@ -25,6 +25,7 @@ _UNREACHABLE = {
     KafkaError._MSG_TIMED_OUT,
     KafkaError._WAIT_COORD,
 }
+_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
 _REFUSED = {
     KafkaError._INVALID_ARG,
     KafkaError._AUTHENTICATION,
@@ -84,7 +85,8 @@ def make_admin(settings: KafkaSettings, **extra: Any) -> AdminClient:
 
 
 def as_aam_error(error: KafkaException | KafkaError, doing: str) -> AamError:
-    """A Kafka error as the reaction it asks for: Misconfigured (set something) or TransientError (try again).
+    """A Kafka error as the reaction it asks for: Misconfigured (set something), InvalidRecord (too large), else
+    TransientError (try again).
 
     `doing` says what was tried, e.g. "read the dead letters".
     """
@@ -93,6 +95,8 @@ def as_aam_error(error: KafkaException | KafkaError, doing: str) -> AamError:
     text = cause.str() if isinstance(cause, KafkaError) else str(cause)
     if code in _REFUSED:
         return Misconfigured(f"Kafka refused to {doing}: {text}")
+    if code in _TOO_LARGE:
+        return InvalidRecord(f"Kafka refused to {doing}: a record is larger than the topic takes")
     if code in _UNREACHABLE:
         return TransientError(f"Kafka did not answer (to {doing}): {text}")
     return TransientError(f"Kafka failed to {doing}: {text}")

@@ -4,6 +4,7 @@ Never deletes a topic, and never changes partitions or replicas: order and the m
 Properties that differ are reported, and set only when asked to.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
@@ -22,11 +23,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, tho
     TopicMetadata,
 )
 
+from schemas.failures import TransientError
 from topics.catalogue import Catalogue, TopicSpec
 from topics.clients import as_aam_error
 
 REQUEST_TIMEOUT_SECONDS = 30.0
 REACH_TIMEOUT_SECONDS = 10.0
+VISIBLE_ATTEMPTS, VISIBLE_PAUSE_SECONDS = 100, 0.1
 
 
 class Aspect(StrEnum):
@@ -152,6 +155,16 @@ def _create(admin: AdminClient, specs: Sequence[TopicSpec], copies: int) -> None
     futures = _asked(lambda: admin.create_topics(topics, request_timeout=REQUEST_TIMEOUT_SECONDS))
     for name, future in futures.items():
         _result(future, f"create {name}", KafkaError.TOPIC_ALREADY_EXISTS)
+    _await_visible(admin, {spec.name for spec in specs})
+
+
+def _await_visible(admin: AdminClient, topics: set[str]) -> None:
+    """A broker learns of a new topic a moment after the controller has created it; what follows may ask at once."""
+    for _ in range(VISIBLE_ATTEMPTS):
+        if topics <= metadata(admin).topics.keys():
+            return
+        time.sleep(VISIBLE_PAUSE_SECONDS)
+    raise TransientError("the topics were created, but the brokers do not show them yet: try again")
 
 
 def _alter(admin: AdminClient, differences: Sequence[Difference]) -> None:

@@ -67,7 +67,8 @@ def read_topic(
     consumer = make_consumer(settings, group_id=settings.names.group("cli"), **options)
     try:
         first = start if start is not None else dict.fromkeys(partitions_of(consumer, topic), OFFSET_BEGINNING)
-        ends = {} if until is Until.FOREVER else _ends(consumer, topic, first, until)
+        # for COMMITTED any end of what is readable will do
+        ends = _written_ends(settings, topic, first) if until is Until.WRITTEN else dict.fromkeys(first, 0)
         consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in first.items()])
         yield from _records(consumer, ends, until, wait_seconds, clock)
     except KafkaException as error:
@@ -76,31 +77,35 @@ def read_topic(
         consumer.close()
 
 
-def _ends(consumer: Consumer, topic: str, partitions: Iterable[int], until: Until) -> dict[int, int]:
-    """partition -> offset to reach. For COMMITTED any end of what is readable will do."""
-    if until is Until.COMMITTED:
-        return dict.fromkeys(partitions, 0)
-    ends = {}
-    for partition in partitions:
-        _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_SECONDS)
-        ends[partition] = high
-    return ends
+def _written_ends(settings: KafkaSettings, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    """partition -> offset after the last record written. A reader of committed records is told the end of these."""
+    options: dict[str, Any] = {"isolation.level": "read_uncommitted"}
+    consumer = make_consumer(settings, group_id=settings.names.group("cli"), **options)
+    try:
+        ends = {}
+        for partition in partitions:
+            place = TopicPartition(topic, partition)
+            _, ends[partition] = consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_SECONDS)
+        return ends
+    finally:
+        consumer.close()
 
 
 def _records(
     consumer: Consumer, ends: dict[int, int], until: Until, wait_seconds: float, clock: Callable[[], float]
 ) -> Iterator[ConsumedRecord]:
     progress = clock()
-    while ends or until is Until.FOREVER:
+    while ends:
         messages = consumer.consume(_BATCH_RECORDS, timeout=0.2)
         for message in messages:
-            progress = clock()
             error = message.error()
             if error is None:
                 yield ConsumedRecord.from_message(message)
             elif error.code() != KafkaError._PARTITION_EOF:
                 raise as_aam_error(error, f"read {message.topic()}")
-            elif (message.offset() or 0) >= ends.get(message.partition() or 0, 0):
+            elif until is not Until.FOREVER and (message.offset() or 0) >= ends.get(message.partition() or 0, 0):
                 ends.pop(message.partition() or 0, None)
-        if ends and clock() - progress > wait_seconds:
+        if messages:
+            progress = clock()
+        elif until is not Until.FOREVER and clock() - progress > wait_seconds:
             raise TransientError(f"no end of partition {min(ends)} within {wait_seconds:.0f} s: Kafka or a transaction")

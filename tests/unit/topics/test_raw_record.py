@@ -151,6 +151,11 @@ def test_cloudevents_in_binary_mode() -> None:
     assert "differ" in refusal([*CLOUD_EVENT, ("tenant", b"globex")], BODY)
 
 
+def test_a_cloudevent_of_a_known_origin_is_still_read_as_one() -> None:
+    both_ways(NAMES, BODY)
+    assert both_ways([*NAMES, ("ce_specversion", b"1.0"), ("ce_subject", b"cus_1")], BODY).record_id == "cus_1"
+
+
 def test_cloudevents_names_without_specversion_are_somebody_elses() -> None:
     assert both_ways([*NAMES, ("ce_subject", b"x")], BODY).record_id is None
 
