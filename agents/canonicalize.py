@@ -4,56 +4,50 @@ For each record this decides which of them it becomes. Where it comes from is re
 in the mapping cache, the mapping done by the set's compiled function; offsets and the transaction are the source's.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from confluent_kafka import Message
 
 from agents.batch import Batch
 from agents.compiled_sets import CompiledSets
-from agents.mapping_cache import MappingTable
+from agents.dead_letters import Output, bury
+from agents.mapping_cache import Key, MappingTable
 from agents.novel_fields import NovelFields
 from mapping.compile import CompiledSet
 from mapping.decode_json import decode
 from mapping.origin import Delivery, Origin
+from mapping.profile import fingerprint
 from observability import metrics
 from schemas import headers as header_names
-from schemas.failures import FailureKind, InvalidRecord, Misconfigured, TransientError
+from schemas.failures import InvalidRecord, Misconfigured, TransientError
 from schemas.messages import NovelField
-from topics.dead_letter import Failure, dead_letter
 from topics.kafka_record import OUTPUT_LIMIT_BYTES, ConsumedRecord, original_coordinates, read_original
 from topics.names import TopicNames
 from topics.parked_record import parked
 from topics.raw_record import AvroDecoder, read_raw
 
-log = logging.getLogger(__name__)
-
 # Headers and framing of an event need little; the topic's limit counts them.
 EVENT_LIMIT_BYTES: Final = OUTPUT_LIMIT_BYTES - 4096
 ROUTES_KEPT: Final = 65_536
+SHAPES_KEPT: Final = 10_000
 _OUR_HEADERS: Final = "aam-"
 _new = tuple.__new__  # half the price of Delivery(...)
-
-
-class Output(Protocol):
-    """Where records go: a batch, or the transaction of a release."""
-
-    def produce(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Any = None) -> None: ...
 
 
 class _Route:
     """What is the same for all records of one origin: looked up once a record, kept as long as the table."""
 
-    __slots__ = ("compiled", "events", "key", "origin")
+    __slots__ = ("compiled", "events", "key", "origin", "shapes")
 
     def __init__(self, origin: Origin, compiled: CompiledSet | None) -> None:
         self.origin = origin
         self.compiled = compiled
         self.key = origin.tenant.encode()
         self.events = 0
+        self.shapes: set[Any] = set()  # of leftovers whose paths are all announced
 
 
 class Outcomes:
@@ -105,7 +99,7 @@ class Canonicalizer:
         self._tenant_topics = tenant_topics
         self._decode_avro = decode_avro
         self._clock = clock
-        self._table: MappingTable | None = None
+        self._known: tuple[MappingTable, int] | None = None
         self._routes: dict[int, _Route] = {}
 
     async def handle(self, batch: Batch) -> None:
@@ -119,6 +113,10 @@ class Canonicalizer:
         self._novel.committed()
         outcomes.tell(agent)
 
+    def maps(self, key: Key) -> bool:
+        """Whether records of this (tenant, connector, entity) have a function now."""
+        return self._compiled.find(self._current_table(), *key) is not None
+
     def process(self, messages: Iterable[Message], output: Output) -> Outcomes:
         """Write what each of `messages` becomes. One bad record hurts no other.
 
@@ -127,9 +125,10 @@ class Canonicalizer:
             Misconfigured: no record of this kind can be processed until a setting is put right.
         """
         table = self._current_table()
-        if table is not self._table or len(self._routes) > ROUTES_KEPT:
-            self._table, self._routes = table, {}
         self._novel.begin()
+        known = (table, self._novel.generation)
+        if known != self._known or len(self._routes) > ROUTES_KEPT:
+            self._known, self._routes = known, {}
         outcomes = Outcomes()
         emitted_at_us = int(self._clock() * 1_000_000)
         for message in messages:
@@ -183,18 +182,20 @@ class Canonicalizer:
             output.produce(self._topics[entity], event, route.key, trace)
             outcomes.events[entity] += 1
         route.events += len(events)
-        if leftover:
+        if leftover and (shape := fingerprint(leftover)) not in route.shapes:
+            if len(route.shapes) >= SHAPES_KEPT:
+                route.shapes.clear()
+            route.shapes.add(shape)
             found = self._novel.announce(origin, leftover, ignored=compiled.mapping_set.ignored, place=delivery)
-            if found:
-                self._announce(found, output, outcomes)
+            self._announce(found, output, outcomes)
 
     def _bound_tenant(self, message: Message, original: Any) -> str | None:
         """The only tenant that may write to the record's topic; of one released or retried, to its first topic."""
         return self._tenant_topics.get(original.topic if original else message.topic() or "")
 
     def _find_route(self, origin: Origin) -> _Route:
-        assert self._table is not None, "set by process"
-        compiled = self._compiled.find(self._table, origin.tenant, origin.connector, origin.entity)
+        assert self._known is not None, "set by process"
+        compiled = self._compiled.find(self._known[0], origin.tenant, origin.connector, origin.entity)
         route = self._routes[id(origin)] = _Route(origin, compiled)  # keeps the origin, so its id stays its own
         return route
 
@@ -207,8 +208,7 @@ class Canonicalizer:
         place = original_coordinates(ConsumedRecord.from_message(message))
         found = self._novel.announce_source(origin, place)
         found += self._novel.announce(origin, record, reason="unknown_source", place=place)
-        if found:
-            self._announce(found, output, outcomes)
+        self._announce(found, output, outcomes)
 
     def _announce(self, fields: Iterable[NovelField], output: Output, outcomes: Outcomes) -> None:
         for field in fields:
@@ -216,13 +216,6 @@ class Canonicalizer:
             outcomes.novel[field.reason] += 1
 
     def _bury(self, message: Message, error: Exception, stage: str, output: Output, outcomes: Outcomes) -> None:
-        failure = Failure.of(error, stage)
-        record = ConsumedRecord.from_message(message)
-        if failure.kind is FailureKind.BUG:
-            # Only the exception's class: its text may quote the record.
-            log.error("bug: %s[%d]@%d died of %s", record.topic, record.partition, record.offset, failure.exception)
-        letter = dead_letter(record, failure)
-        output.produce(self._names.dead_letters, letter.value, letter.key, letter.headers)
-        outcomes.dead[str(failure.kind)] += 1
-        tenant = dict(record.headers).get(header_names.TENANT)
-        outcomes.dead_tenants["unknown" if tenant is None else tenant.decode("utf-8", "replace")] += 1
+        kind, tenant = bury(message, error, stage=stage, names=self._names, output=output)
+        outcomes.dead[kind] += 1
+        outcomes.dead_tenants[tenant] += 1

@@ -1,7 +1,8 @@
 """Which source paths were already announced as novel, so that each is told once, and again after a while.
 
 At least once: what a batch announces is remembered only once it has committed, and all is forgotten when partitions
-move, since another worker's memory is not ours. Steady state costs one look at the shape of what is left over.
+move, since another worker's memory is not ours. A caller that remembers shapes of leftovers need not ask about them
+again as long as `generation` stays the same.
 """
 
 import logging
@@ -11,12 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol, cast
 
 from mapping.origin import Origin
-from mapping.profile import fingerprint, json_type, leaf_paths, shape_of
+from mapping.profile import json_type, leaf_paths, shape_of
 from schemas.messages import JsonType, NovelField, NovelReason, RawCoordinates
 
 log = logging.getLogger(__name__)
 
-SHAPES_KEPT: Final = 100_000
 # A source with more unmapped paths than this has keys that are data (ids, dates); telling them all would never end.
 PATHS_OF_A_SOURCE: Final = 2_000
 SHAPES_TOLD: Final = 5
@@ -42,35 +42,32 @@ class NovelFields:
         self._reannounce_seconds = reannounce_seconds
         self._clock = clock
         self._since: dict[Source, float] = {}
-        self._shapes: set[Any] = set()
         self._paths: dict[Source, set[str | None]] = {}
         self._uncommitted: list[tuple[Source, str | None]] = []
-        self._uncommitted_shapes: list[Any] = []
+        self.generation = 0
 
     def begin(self) -> None:
         """A new batch: what an aborted one announced does not count, what is older than the limit is due again."""
         for source, path in self._uncommitted:
             self._paths.get(source, set()).discard(path)
-        self._shapes.difference_update(self._uncommitted_shapes)
-        self.committed()
         now = self._clock()
         due = [source for source, since in self._since.items() if now - since >= self._reannounce_seconds]
-        if due or len(self._shapes) > SHAPES_KEPT:
-            self._shapes.clear()
         for source in due:
             del self._since[source], self._paths[source]
+        if due or self._uncommitted:
+            self.generation += 1
+        self._uncommitted.clear()
 
     def committed(self) -> None:
         """The batch has committed: what it announced is remembered."""
         self._uncommitted.clear()
-        self._uncommitted_shapes.clear()
 
     def forget(self) -> None:
         """Partitions moved. Not to be called while a batch is under way."""
-        self._shapes.clear()
         self._paths.clear()
         self._since.clear()
-        self.committed()
+        self._uncommitted.clear()
+        self.generation += 1
 
     def announce(
         self,
@@ -82,16 +79,11 @@ class NovelFields:
         place: Place | None,
     ) -> list[NovelField]:
         """The messages for the paths of `leftover` that are new, or due again; paths that never had a value are not."""
-        shape = (origin, reason, fingerprint(leftover))
-        if shape in self._shapes:
-            return []
-        self._shapes.add(shape)
-        self._uncommitted_shapes.append(shape)
         source = (origin.tenant, origin.connector, origin.entity)
         known = self._known(source)
         found: dict[str, list[Any]] = {}
         for path, value in leaf_paths(leftover):
-            if path not in known and not any(_covers(path_ignored, path) for path_ignored in ignored):
+            if path not in known and not any(covers(path_ignored, path) for path_ignored in ignored):
                 found.setdefault(path, []).append(value)
         return [
             _message(origin, path, values, reason, place)
@@ -123,8 +115,9 @@ class NovelFields:
         return True
 
 
-def _covers(ignored: str, path: str) -> bool:
-    return path == ignored or path.startswith((ignored + ".", ignored + "[]"))
+def covers(known: str, path: str) -> bool:
+    """Whether `path` is what `known` names, or lies inside it."""
+    return path == known or path.startswith((known + ".", known + "[]"))
 
 
 def _message(

@@ -52,12 +52,12 @@ class Channel(Protocol):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """How large and how slow a batch may be; times in seconds."""
+    """How large and how slow a batch may be; times in seconds. `attempts` None: it is tried for ever."""
 
     records: int
     linger_seconds: float
     deadline_seconds: float
-    attempts: int
+    attempts: int | None
     retry_seconds: float
 
 
@@ -237,7 +237,8 @@ class Source(Service):
         kind = getattr(error, "kind", FailureKind.TRANSIENT if kafka_error(error) else FailureKind.BUG)
         metrics.BATCH_FAILURES.labels(self.name, str(kind)).inc()
         log.warning("%s: batch aborted (try %d): %s: %s", self.name, self._attempts, type(error).__name__, error)
-        if isinstance(error, Misconfigured) or self._attempts >= self._limits.attempts:
+        limit = self._limits.attempts
+        if limit is not None and (isinstance(error, Misconfigured) or self._attempts >= limit):
             raise error
         self._watchdog.done(self.name)
         await self.sleep(backoff_seconds(self._attempts, base=self._limits.retry_seconds))

@@ -8,6 +8,7 @@ import logging
 import signal
 import tempfile
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,13 +19,16 @@ from mode import Service
 from agents.app import MeshApp, add_agent, build_app
 from agents.canonicalize import Canonicalizer
 from agents.clients import batch_producer, group_consumer, slot_transactional_id
-from agents.commit import Transactional
+from agents.commit import AfterWrites, Transactional
 from agents.compiled_sets import CompiledSets
 from agents.event_framing import event_prefixes
 from agents.health import HealthServer
 from agents.mapping_cache import MappingCache
 from agents.novel_fields import NovelFields
+from agents.observe_schema import SchemaObserver
+from agents.parked_records import ParkedRecords
 from agents.publish_mappings import MappingPublisher, OpenPool
+from agents.release_parked import ReleaseParked, Releaser
 from agents.settings import WorkerSettings
 from agents.source import BatchLimits, Source
 from agents.watchdog import Watchdog
@@ -54,10 +58,10 @@ class Worker:
         self._settings = settings
         self._open_pool = open_pool
         self._agents = agents
-        self._entities = load_entities()
         self._cache = MappingCache(kafka)
         self._watchdog = Watchdog(loop_stall_seconds=settings.loop_stall_seconds)
         self._sources: list[Source] = []
+        self._closing = ExitStack()
         self._failure: BaseException | None = None
 
     def run(self) -> None:
@@ -90,6 +94,7 @@ class Worker:
             ended.cancel()
             await asyncio.gather(running, return_exceptions=True)
             self._failure = self._failure or worker.crash_reason
+        self._closing.close()
         self._watchdog.stop()
         self._cache.stop()
 
@@ -103,8 +108,10 @@ class Worker:
         build: dict[str, Callable[[MeshApp], Service]] = {
             "canonicalize": self._canonicalize,
             "publish_mappings": self._publish_mappings,
+            "observe_schema": self._observe_schema,
+            "release_parked": self._release_parked,
         }
-        services = [build[agent](app) for agent in AGENTS if agent in self._agents and agent in build]
+        services = [build[agent](app) for agent in AGENTS if agent in self._agents]
         health = HealthServer(
             host=self._settings.worker_host,
             port=self._settings.worker_port,
@@ -122,9 +129,8 @@ class Worker:
         return f"not in its consumer group yet: {', '.join(waiting)}" if waiting else None
 
     def _canonicalize(self, app: MeshApp) -> Service:
-        novel = NovelFields(reannounce_seconds=self._settings.novel_reannounce_seconds)
-        canonicalizer = self._canonicalizer(novel)
-        channel = add_agent(app, "canonicalize", canonicalizer.handle)
+        novel = self._novel_fields()
+        canonicalizer = build_canonicalizer(self._kafka, self._settings, self._cache, novel)
         transactional_id = slot_transactional_id(self._kafka, self._settings, "canonicalize")
         source = self._source(
             "canonicalize",
@@ -133,31 +139,39 @@ class Worker:
                 batch_producer(self._kafka, self._settings, transactional_id),
                 timeout_seconds=self._settings.transaction_timeout_seconds,
             ),
-            channel=channel,
+            channel=add_agent(app, "canonicalize", canonicalizer.handle),
+            attempts=self._settings.batch_attempts,
         )
         source.on_rebalance(novel.forget)
         return source
 
-    def _canonicalizer(self, novel: NovelFields) -> Canonicalizer:
-        compiled = CompiledSets(
-            self._entities,
-            event_format=self._settings.event_format,
-            prefixes=event_prefixes(self._kafka, self._entities),
-        )
-        return Canonicalizer(
-            names=self._kafka.names,
-            entities=self._entities,
-            table=self._cache.snapshot,
-            compiled=compiled,
-            novel=novel,
-            tenant_topics=self._kafka.tenant_topics,
-            decode_avro=make_avro_reader(self._kafka),
-        )
-
     def _publish_mappings(self, _app: MeshApp) -> Service:
         return MappingPublisher(self._kafka, self._open_pool, gather_seconds=self._settings.publish_interval_seconds)
 
-    def _source(self, agent: str, **given: Any) -> Source:
+    def _observe_schema(self, app: MeshApp) -> Service:
+        observer = SchemaObserver(names=self._kafka.names, table=self._cache.snapshot, open_pool=self._open_pool)
+        self._closing.callback(observer.close)
+        return self._source(
+            "observe_schema",
+            topics=[self._kafka.names.schema_changes],
+            style=AfterWrites(
+                batch_producer(self._kafka, self._settings, None),
+                timeout_seconds=self._settings.transaction_timeout_seconds,
+            ),
+            channel=add_agent(app, "observe_schema", observer.handle),
+            attempts=None,  # while Postgres is down it waits, and the others work on
+        )
+
+    def _release_parked(self, _app: MeshApp) -> Service:
+        parked = ParkedRecords(self._kafka)
+        canonicalizer = build_canonicalizer(self._kafka, self._settings, self._cache, self._novel_fields())
+        releaser = build_releaser(self._kafka, self._settings, parked, canonicalizer)
+        return ReleaseParked(self._kafka, self._cache, parked, releaser, slot=self._settings.slot)
+
+    def _novel_fields(self) -> NovelFields:
+        return NovelFields(reannounce_seconds=self._settings.novel_reannounce_seconds)
+
+    def _source(self, agent: str, *, attempts: int | None, **given: Any) -> Source:
         source = Source(
             agent,
             open_consumer=lambda **extra: group_consumer(self._kafka, self._settings, agent, **extra),
@@ -165,7 +179,7 @@ class Worker:
                 records=self._settings.batch_records,
                 linger_seconds=self._settings.batch_linger_seconds,
                 deadline_seconds=self._settings.batch_deadline_seconds,
-                attempts=self._settings.batch_attempts,
+                attempts=attempts,
                 retry_seconds=self._settings.retry_seconds,
             ),
             may_start=self._cache.ready.is_set,
@@ -206,6 +220,37 @@ class Heart(Service):
         while not self.should_stop:
             self._watchdog.beat()
             await self.sleep(BEAT_SECONDS)
+
+
+def build_canonicalizer(
+    kafka: KafkaSettings, settings: WorkerSettings, cache: MappingCache, novel: NovelFields
+) -> Canonicalizer:
+    """What turns records into outputs, with compiled functions of its own. Raises as `event_prefixes` does."""
+    entities = load_entities()
+    prefixes = event_prefixes(kafka, entities) if settings.event_format == "avro" else {}
+    return Canonicalizer(
+        names=kafka.names,
+        entities=entities,
+        table=cache.snapshot,
+        compiled=CompiledSets(entities, event_format=settings.event_format, prefixes=prefixes),
+        novel=novel,
+        tenant_topics=kafka.tenant_topics,
+        decode_avro=make_avro_reader(kafka),
+    )
+
+
+def build_releaser(
+    kafka: KafkaSettings, settings: WorkerSettings, parked: ParkedRecords, canonicalizer: Canonicalizer
+) -> Releaser:
+    """What releases parked records; the transactional id is the same everywhere, so that one at a time does."""
+    return Releaser(
+        kafka,
+        parked,
+        canonicalizer,
+        batch_producer(kafka, settings, kafka.names.transactional_id("parked-release")),
+        chunk_records=settings.release_chunk_records,
+        timeout_seconds=settings.batch_deadline_seconds,
+    )
 
 
 def require_topics(kafka: KafkaSettings) -> None:
