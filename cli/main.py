@@ -25,11 +25,13 @@ COMMANDS = {
     "postgres": ("cli.postgres", "The local Postgres: start, stop, open a shell."),
     "topics": ("cli.topics", "Create the topics, or show what differs."),
     "migrate": ("cli.migrate", "Bring the registry's database up to date."),
+    "mappings": ("cli.mappings", "List and change mappings, import the seeds."),
     "worker": ("cli.worker", "Run the agents: raw records in, canonical events out."),
     "gateway": ("cli.gateway", "Serve the API and the schemas."),
     "produce": ("cli.produce", "Send raw records from a file or a pipe."),
     "tail": ("cli.tail", "Show canonical events as they come."),
     "deadletters": ("cli.deadletters", "List, show and retry records that could not be processed."),
+    "parked": ("cli.parked", "List and release records whose source has no mapping."),
     "doctor": ("cli.doctor", "Check machine and services, and say how to fix them."),
 }
 

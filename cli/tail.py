@@ -117,4 +117,10 @@ def _decimals_as_text(value: Any) -> Any:
         return {key: _decimals_as_text(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_decimals_as_text(item) for item in value]
-    return format(value.normalize(), "f") if isinstance(value, Decimal) else value
+    return _shortest(value) if isinstance(value, Decimal) else value
+
+
+def _shortest(number: Decimal) -> str:
+    """Without the zeros that Avro's fixed scale adds. Decimal.normalize would round to 28 digits."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -22,7 +22,7 @@ VALUES: dict[FieldKind, tuple[Any, Any]] = {  # as Avro is given it, as JSON has
     FieldKind.LONG: (2**60, 2**60),
     FieldKind.DOUBLE: (1.5, 1.5),
     FieldKind.BOOLEAN: (True, True),
-    FieldKind.DECIMAL: (Decimal("12.500000000"), "12.500000000"),
+    FieldKind.DECIMAL: (Decimal("12345678901234567890123456789.500000000"), "12345678901234567890123456789.5"),
     FieldKind.TIMESTAMP: (NOW, "2026-11-24T10:00:00.000005Z"),
     FieldKind.DATE: (date(2026, 11, 24), "2026-11-24"),
 }
