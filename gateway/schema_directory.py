@@ -54,10 +54,10 @@ class SchemaDirectory:
             raise RegistryError(HTTPStatus.NOT_FOUND, 40402, f"Version {number} not found.")
         return versions[number]
 
-    def by_id(self, schema_id: int, subject: str | None = None) -> ReleasedSchema:
-        """The schema with this id, under `subject` if given; 40403 if there is none."""
+    def by_id(self, schema_id: int) -> ReleasedSchema:
+        """The schema with this id; 40403 if there is none."""
         schema = self._by_id.get(schema_id)
-        if schema is None or subject not in (None, "", schema.subject):
+        if schema is None:
             raise RegistryError(HTTPStatus.NOT_FOUND, 40403, f"Schema {schema_id} not found")
         return schema
 

@@ -145,31 +145,27 @@ async def list_types() -> list[str]:
 
 
 @router.get("/schemas/ids/{schema_id}")
-async def get_by_id(schema_id: int, directory: Directory, subject: str | None = None) -> dict[str, str]:
+async def get_by_id(schema_id: int, directory: Directory) -> dict[str, str]:
     """The schema that the 4 bytes in front of an event name."""
-    return {"schema": _text(directory.by_id(schema_id, subject))}
+    return {"schema": _text(directory.by_id(schema_id))}
 
 
 @router.get("/schemas/ids/{schema_id}/schema")
-async def get_schema_by_id(schema_id: int, directory: Directory, subject: str | None = None) -> Response:
+async def get_schema_by_id(schema_id: int, directory: Directory) -> Response:
     """The bare schema with this id."""
-    return Response(_text(directory.by_id(schema_id, subject)), media_type=MEDIA_TYPE)
+    return Response(_text(directory.by_id(schema_id)), media_type=MEDIA_TYPE)
 
 
 @router.get("/schemas/ids/{schema_id}/subjects")
-async def list_subjects_of_id(
-    schema_id: int, directory: Directory, page: Paging, subject: str | None = None
-) -> list[str]:
+async def list_subjects_of_id(schema_id: int, directory: Directory, page: Paging) -> list[str]:
     """Subjects that have this schema."""
-    return page.cut([directory.by_id(schema_id, subject).subject])
+    return page.cut([directory.by_id(schema_id).subject])
 
 
 @router.get("/schemas/ids/{schema_id}/versions")
-async def list_versions_of_id(
-    schema_id: int, directory: Directory, page: Paging, subject: str | None = None
-) -> list[dict[str, Any]]:
+async def list_versions_of_id(schema_id: int, directory: Directory, page: Paging) -> list[dict[str, Any]]:
     """Subjects and versions that have this schema."""
-    found = directory.by_id(schema_id, subject)
+    found = directory.by_id(schema_id)
     return page.cut([{"subject": found.subject, "version": found.version}])
 
 

@@ -71,7 +71,8 @@ class System:
 
     def produce(self, key: bytes | None, value: bytes | None, headers: list[tuple[str, Any]]) -> None:
         """One raw record, exactly as given."""
-        producer = Producer({"bootstrap.servers": self.bootstrap_servers, "partitioner": "murmur2_random"})
+        limits = {"message.max.bytes": 4 * 1024 * 1024}  # the broker, not this client, says what is too large
+        producer = Producer({"bootstrap.servers": self.bootstrap_servers, "partitioner": "murmur2_random"} | limits)
         producer.produce(self.topic("raw.records"), value, key, headers=headers)
         assert producer.flush(10) == 0
 

@@ -31,7 +31,7 @@ def test_versions_are_in_order_of_number() -> None:
 def test_each_version_is_found_by_number_id_and_content() -> None:
     for schema in (FIRST, SECOND, TENTH):
         assert DIRECTORY.version(SUBJECT, str(schema.version)) == schema
-        assert DIRECTORY.by_id(schema.id) == DIRECTORY.by_id(schema.id, SUBJECT) == schema
+        assert DIRECTORY.by_id(schema.id) == schema
         assert DIRECTORY.find(SUBJECT, json.dumps(schema.entity.avro)) == schema
 
 
