@@ -44,10 +44,6 @@ class TopicNames:
         return f"{self.prefix}.raw.schema-changes.v1"
 
     @property
-    def drift_events(self) -> str:
-        return f"{self.prefix}.drift.events.v1"
-
-    @property
     def mapping_table(self) -> str:
         return f"{self.prefix}.mapping.table.v1"
 
