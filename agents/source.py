@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -257,6 +258,7 @@ class Source(Service):
 
     def _fetch(self) -> list[Message]:
         self._revoked.clear()
+        self._observe_lag()
         messages = self._consumer.consume(1, POLL_SECONDS)
         if messages and self._limits.records > 1:
             messages += self._consumer.consume(self._limits.records - 1, self._linger.seconds)
@@ -300,6 +302,9 @@ class Source(Service):
     def _forget(self, change: str, partitions: list[TopicPartition]) -> None:
         gone = {(p.topic, p.partition) for p in partitions}
         self.assigned -= gone
+        for topic, partition in gone:
+            with suppress(KeyError):  # not measured yet
+                metrics.CONSUMER_LAG.remove(self.name, topic, str(partition))
         self._revoked |= gone
         self._rebalanced(change, partitions)
 
@@ -317,12 +322,14 @@ class Source(Service):
         metrics.BATCH_RECORDS.labels(self.name).observe(len(messages))
         metrics.BATCH_SECONDS.labels(self.name).observe(seconds)
         metrics.RECORD_DELAY.labels(self.name).observe(max(0.0, time.time() - messages[0].timestamp()[1] / 1000))
-        now = time.monotonic()
-        if now - self._last_stats >= STATS_SECONDS:
-            self._last_stats = now
-            self._observe_lag(next_offsets(messages))
 
-    def _observe_lag(self, offsets: dict[Partition, int]) -> None:
-        for (topic, partition), position in offsets.items():
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            metrics.CONSUMER_LAG.labels(self.name, str(partition)).set(max(0, high - position))
+    def _observe_lag(self) -> None:
+        now = time.monotonic()
+        if now - self._last_stats < STATS_SECONDS or not self.assigned:
+            return
+        self._last_stats = now
+        for place in self._consumer.position([TopicPartition(*partition) for partition in self.assigned]):
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            if place.offset >= 0 and high >= 0:
+                labels = (self.name, place.topic, str(place.partition))
+                metrics.CONSUMER_LAG.labels(*labels).set(max(0, high - place.offset))

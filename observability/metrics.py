@@ -6,7 +6,9 @@ Labels are bounded: agents, entities and kinds are few; a tenant stands on count
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 TENANT_LABELS: Final = 1000
 OTHER_TENANTS: Final = "other"
@@ -40,7 +42,7 @@ RECORD_DELAY: Final = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 BATCH_FAILURES: Final = Counter("aam_batch_failures_total", "Batches aborted and replayed.", ["agent", "reason"])
-CONSUMER_LAG: Final = Gauge("aam_consumer_lag_records", "Records not yet consumed.", ["agent", "partition"])
+CONSUMER_LAG: Final = Gauge("aam_consumer_lag_records", "Records not yet consumed.", ["agent", "topic", "partition"])
 ASSIGNED_PARTITIONS: Final = Gauge("aam_assigned_partitions", "Partitions this worker reads.", ["agent"])
 REBALANCES: Final = Counter("aam_rebalances_total", "Changes of the assignment.", ["agent", "change"])
 WATCHDOG_EXITS: Final = Counter("aam_watchdog_exits_total", "Times the watchdog ended the process.", ["reason"])
