@@ -48,7 +48,8 @@ app = typer.Typer()
 
 TENANTS = ("acme", "globex")
 READY_SECONDS = 60.0
-QUIET_SECONDS = 3.0
+QUIET_SECONDS = 5.0
+SETTLED_SECONDS = 0.5
 EVENTS_SHOWN = 24
 PAUSE_BETWEEN_KEPT_RECORDS = 0.05
 
@@ -172,6 +173,8 @@ def _run(settings: KafkaSettings, count: int, *, sends: ExitStack) -> None:
     tally, expected = Tally(), count
     reader = _output_consumer(settings)
     sends.callback(reader.close)
+    while not reader.assignment():
+        reader.poll(0.1)
     say(f"sending {count} raw records of {len(TENANTS)} tenants; the first events:")
     producer, raw = make_producer(settings), list(_raw_records(count))
     started = time.monotonic()
@@ -211,7 +214,9 @@ def _read_outputs(settings: KafkaSettings, reader: Consumer, tally: Tally, expec
                 shown += 1
                 entity = topic.removeprefix(prefix).removesuffix(".v1")
                 write_line(f"{entity:13} {one_line(decode_event(message.value(), decode))}"[:160])
-        if tally.last and time.monotonic() - tally.last > QUIET_SECONDS:
+        quiet_seconds = time.monotonic() - tally.last if tally.last else 0.0
+        accounted = sum(tally.out.values()) - tally.out[settings.names.fields_novel]
+        if quiet_seconds > (SETTLED_SECONDS if accounted >= expected else QUIET_SECONDS):
             return
 
 
