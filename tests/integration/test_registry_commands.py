@@ -19,11 +19,6 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main.app, ["mappings", *arguments])
 
 
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(main.COMMANDS, "mappings", ("cli.mappings", "Set, remove, list and seed mappings."))
-
-
 @pytest.mark.usefixtures("registry_env")
 def test_a_mapping_is_set_listed_and_removed() -> None:
     result = run(*SET, "--primary-key", "id", "--confidence", "0.9")
