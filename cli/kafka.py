@@ -5,14 +5,13 @@ from typing import Annotated
 import typer
 
 from cli.console import say, write_json, write_line
+from cli.exit_codes import ExitCode
 from cli.local_status import as_json, as_lines
 from infra.kafka.broker import LocalKafka
 from infra.kafka.tools import MAIN_CLASSES, run_tool
 from infra.log_file import follow, last_lines
 from infra.settings import LocalSettings
 from topics.settings import KafkaSettings
-
-NOT_RUNNING = 3  # exit code of `status`, as LSB has it for init scripts
 
 app = typer.Typer(help="The local Kafka: start, stop, look inside.", no_args_is_help=True)
 
@@ -35,7 +34,7 @@ def stop() -> None:
 
 @app.command()
 def status(json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """Say whether the local Kafka runs, and where. Exit code 3: it does not."""
+    """Say whether the local Kafka runs, and where. Exit code 1: it does not."""
     now, given = LocalKafka(LocalSettings().root).status(), KafkaSettings().bootstrap_servers
     if json:
         write_json({**as_json(now), "in_use": given or now.address})
@@ -45,7 +44,7 @@ def status(json: Annotated[bool, typer.Option("--json", help="For programs.")] =
         if given:
             say(f"KAFKA_BOOTSTRAP_SERVERS is set: AAM uses {given} instead.")
     if now.state != "running":
-        raise typer.Exit(NOT_RUNNING)
+        raise typer.Exit(ExitCode.DIFFERENCES)
 
 
 @app.command()

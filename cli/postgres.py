@@ -5,14 +5,13 @@ from typing import Annotated
 import typer
 
 from cli.console import say, write_json, write_line
+from cli.exit_codes import ExitCode
 from cli.local_status import as_json, as_lines
 from infra.postgres.client import run_psql
 from infra.postgres.server import LocalPostgres
 from infra.settings import LocalSettings
 from registry.settings import RegistrySettings
 from schemas.failures import Misconfigured
-
-NOT_RUNNING = 3  # exit code of `status`, as LSB has it for init scripts
 
 app = typer.Typer(help="The local PostgreSQL with pgvector: start, stop, psql.", no_args_is_help=True)
 
@@ -34,7 +33,7 @@ def stop() -> None:
 
 @app.command()
 def status(json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """Say whether the local PostgreSQL runs, and where (its URL holds its password). Exit code 3: it does not."""
+    """Say whether the local PostgreSQL runs, and where (its URL holds its password). Exit code 1: it does not."""
     now = LocalPostgres(LocalSettings().root).status()
     if json:
         write_json(as_json(now))
@@ -44,7 +43,7 @@ def status(json: Annotated[bool, typer.Option("--json", help="For programs.")] =
         if _given():
             say("DATABASE_URL is set: AAM uses that database instead.")
     if now.state != "running":
-        raise typer.Exit(NOT_RUNNING)
+        raise typer.Exit(ExitCode.DIFFERENCES)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

@@ -16,6 +16,7 @@ from infra.server_command import ServerCommand, as_account
 
 POLL_SECONDS = 0.05
 KILL_SECONDS = 5.0
+LOADING_SECONDS = 2.0
 
 
 def start_detached(command: ServerCommand) -> int:
@@ -39,8 +40,8 @@ def is_running(pid: int, marker: str) -> bool:
     _reap(pid)
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and any(marker in word for word in process.cmdline())
-    except psutil.NoSuchProcess:
+        return any(marker in word for word in _command_line(process))
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return False
 
 
@@ -72,6 +73,18 @@ def read_state(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return state if isinstance(state, dict) else None
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """Its arguments; none if it is a zombie. While a program is being loaded they are empty for a moment, on Linux also
+    after subprocess has reported the start: asked at once, a server would seem to have ended."""
+    deadline = time.monotonic() + LOADING_SECONDS
+    while process.status() != psutil.STATUS_ZOMBIE:
+        words: list[str] = process.cmdline()
+        if words or time.monotonic() > deadline:
+            return words
+        time.sleep(POLL_SECONDS)
+    return []
 
 
 def _reap(pid: int) -> None:

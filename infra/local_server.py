@@ -128,7 +128,7 @@ class DetachedServer:
 
     def _start(self, command: ServerCommand, ports: list[int]) -> ServerStatus:
         if command.log.exists():
-            command.log.replace(command.log.with_suffix(".log.1"))  # a log is of one run
+            command.log.replace(command.log.with_suffix(".log.1"))  # a log is of one run of the server
         pid = start_detached(command)
         try:
             write_state(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from infra import supervisor
-from infra.server_command import ServerCommand
+from infra.server_command import ServerCommand, log_tail
+from schemas.failures import Misconfigured
 
 END_SECONDS = supervisor.GRACE_SECONDS + 20  # the supervisor's grace, and the removal of the data
 
@@ -64,6 +65,10 @@ class OwnedProcess:
         """Whether the server is gone, by itself or because it never started."""
         return self._supervisor.poll() is not None
 
+    def wait(self, timeout_seconds: float) -> int:
+        """Exit code of the server once it ends by itself; subprocess.TimeoutExpired if it takes longer."""
+        return self._supervisor.wait(timeout_seconds)
+
     def end(self) -> None:
         """End the server and remove its folders; returns when both are done. Safe to call twice."""
         if self._write_end in _held:
@@ -76,3 +81,18 @@ class OwnedProcess:
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+
+def run_owned(command: ServerCommand, *, remove: list[Path], timeout_seconds: float) -> None:
+    """Run a command that prepares a server to its end; it ends early, and `remove` goes, if this process ends.
+
+    Raises:
+        Misconfigured: it failed or took too long; what it wrote is in the message.
+    """
+    with OwnedProcess(command, remove=remove) as process:
+        try:
+            code = process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            raise Misconfigured(f"{command.name} took longer than {timeout_seconds:.0f} s.") from None
+    if code != 0:
+        raise Misconfigured(f"{command.name} failed:\n{log_tail(command.log)}")

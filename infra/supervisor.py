@@ -43,7 +43,9 @@ def main() -> int:
 
 
 def _start(task: dict[str, Any]) -> "subprocess.Popen[bytes]":
-    as_user = {} if task["user"] is None else {"user": task["user"], "group": task["user"], "extra_groups": []}
+    as_user: dict[str, Any] = (
+        {} if task["user"] is None else {"user": task["user"], "group": task["user"], "extra_groups": []}
+    )
     with Path(task["log"]).open("ab") as log:
         return subprocess.Popen(
             task["argv"],

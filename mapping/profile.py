@@ -67,21 +67,20 @@ def _leaves(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def fingerprint(leftover: dict[str, Any]) -> tuple[Any, ...]:
-    """Equal for records whose leftovers have the same leaves; cheap where nothing is nested."""
-    return tuple(
-        [
-            key if value.__class__ is not dict and value.__class__ is not list else (key, _nested(value, _DEPTH))
-            for key, value in leftover.items()
-            if value is not None
-        ]
-    )
+    """Equal only for records whose leftovers have the same leaves; cheap where nothing is nested."""
+    values = leftover.values()
+    types = tuple(map(type, values))
+    if dict in types or list in types:
+        nested = [_nested(value, _DEPTH) for value in values if value.__class__ is dict or value.__class__ is list]
+        return tuple(leftover), types, tuple(nested)
+    return tuple(leftover), types
 
 
 def _nested(value: Any, depth: int) -> Any:
-    if value is None or not depth:
+    if not value or not depth:
         return None
     if value.__class__ is dict:
-        return tuple([(key, _nested(inner, depth - 1)) for key, inner in value.items()])
+        return tuple([(key, value.__class__, _nested(value, depth - 1)) for key, value in value.items()])
     if value.__class__ is list:
-        return frozenset([_nested(element, depth - 1) for element in value])
-    return True
+        return frozenset([(element.__class__, _nested(element, depth - 1)) for element in value])
+    return None

@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from infra.kafka.java import argument_file, find_java
 from infra.kafka.properties import render, server_properties
 from infra.local_server import DetachedServer, Recipe, ServerStatus, owned_server
 from infra.narration import Say, to_stderr
+from infra.owned_process import run_owned
 from infra.server_command import ServerCommand
 from infra.settings import LocalSettings
-from schemas.failures import Misconfigured
 
 PROBE_SECONDS = 2.0
 FORMAT_SECONDS = 120.0
@@ -88,7 +87,7 @@ class KafkaRecipe(Recipe):
         arguments = folder / "java.args"
         arguments.write_text(argument_file(["-cp", class_path, f"-Djava.io.tmpdir={scratch}", *_LOGGING]))
         run = (java.executable, *java.options(), "-XX:-UsePerfData", "-XX:+UseSerialGC", f"@{arguments}")
-        _format_once(run, folder, properties, data)
+        _format_once(run, folder, properties, data, durable=durable)
         say(f"starting Apache Kafka {KAFKA_VERSION} …")
         return ServerCommand(
             name=self.name,
@@ -112,16 +111,21 @@ class KafkaRecipe(Recipe):
             return False
 
 
-def _format_once(run: Sequence[str], folder: Path, properties: Path, data: Path) -> None:
+def _format_once(run: Sequence[str], folder: Path, properties: Path, data: Path, *, durable: bool) -> None:
     """Give a new data folder its cluster id, and write that down last: a format that was cut short is done anew."""
     if (folder / _FORMATTED).exists():
         return
     cluster_id = _cluster_id()
     shutil.rmtree(data, ignore_errors=True)
-    command = [*run, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), "--standalone"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
-    if done.returncode != 0:
-        raise Misconfigured(f"Kafka could not format {data}:\n{(done.stdout + done.stderr).strip()[-2000:]}")
+    words = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), "--standalone")
+    command = ServerCommand(
+        name=f"Formatting {data} for Kafka",
+        argv=(*run, *words),
+        log=folder / "server.log",
+        marker=str(properties),
+        env=os.environ,
+    )
+    run_owned(command, remove=[] if durable else [folder], timeout_seconds=FORMAT_SECONDS)
     (folder / _FORMATTED).write_text(cluster_id)
 
 

@@ -50,7 +50,6 @@ _ONE_NODE: dict[str, str | int] = {
     # ACLs can be made and listed as on a cluster; they bind nobody here, where every client is this user
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "super.users": "User:ANONYMOUS",
-    "broker.session.timeout.ms": 30_000,  # nobody takes over: a paused laptop must not fence its only broker
 }
 
 _SMALL: dict[str, str | int] = {

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ import psycopg
 from infra.free_ports import LOOPBACK
 from infra.local_server import DetachedServer, Recipe, ServerStatus, owned_server
 from infra.narration import Say, to_stderr
+from infra.owned_process import run_owned
 from infra.postgres.account import server_account
 from infra.postgres.binaries import bin_folder
-from infra.server_command import ServerCommand, as_account
-from schemas.failures import Misconfigured
+from infra.server_command import ServerCommand
 
 USER = "aam"
 DATABASE = "aam"
@@ -124,14 +123,15 @@ def _initialize_once(binaries: Path, folder: Path, data: Path, *, account: str |
     if account is not None:
         for path in (data, draft):
             shutil.chown(path, account, account)
-    command = [
-        *(str(binaries / "initdb"), "-D", str(data), "-U", USER, "--pwfile", str(draft), "--auth=scram-sha-256"),
-        *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
-        *("--no-instructions", *(() if durable else ("--no-sync",))),
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=INITDB_SECONDS, check=False, **as_account(account)
+    words = ("-D", str(data), "-U", USER, "--pwfile", str(draft), "--auth=scram-sha-256", "--encoding=UTF8")
+    locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+    command = ServerCommand(
+        name=f"Initializing {data} for PostgreSQL",
+        argv=(str(binaries / "initdb"), *words, *locale, "--no-instructions", *(() if durable else ("--no-sync",))),
+        log=folder / "server.log",
+        marker=str(data),
+        env=os.environ,
+        user=account,
     )
-    if done.returncode != 0:
-        raise Misconfigured(f"PostgreSQL could not initialize {data}:\n{(done.stdout + done.stderr).strip()[-2000:]}")
+    run_owned(command, remove=[] if durable else [folder], timeout_seconds=INITDB_SECONDS)
     draft.rename(password_file)

@@ -134,7 +134,7 @@ class Mesh:
 
     def publish(self, mapping_set: MappingSet) -> int:
         """Into the registry; a worker with publish_mappings does the rest. The revision."""
-        settings = RegistrySettings(DATABASE_URL=SecretStr(self.database_url))
+        settings = RegistrySettings(DATABASE_URL=SecretStr(self.database_url))  # type: ignore[call-arg]  # an alias
         with open_pool(settings) as pool:
             return MappingStore(pool).import_set(mapping_set, method="manual", actor="test")
 
