@@ -29,7 +29,7 @@ def settings(kafka: RunningKafka, unique: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("SCHEMA_REGISTRY_URL", raising=False)
     settings = KafkaSettings()
     topics = [
-        NewTopic(name, num_partitions=3, replication_factor=1)
+        NewTopic(name, num_partitions=3, replication_factor=1, config={"max.message.bytes": "1048588"})
         for name in (settings.names.raw_records, settings.names.canonical("customer"))
     ]
     admin = make_admin(settings)  # must outlive its futures
