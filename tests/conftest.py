@@ -6,6 +6,7 @@ to create databases)."""
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,17 @@ from infra.postgres.server import RunningPostgres, owned_postgres
 
 
 @pytest.fixture(scope="session")
-def services_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def services_root() -> Iterator[Path]:
     """Folder of the run's own Kafka and Postgres; two runs side by side never meet."""
-    return tmp_path_factory.mktemp("services")
+    with _folder_for_services() as folder:
+        yield folder
+
+
+@pytest.fixture
+def fresh_root() -> Iterator[Path]:
+    """Folder for services that a test starts itself."""
+    with _folder_for_services() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +84,14 @@ def empty_database_url(postgres: RunningPostgres) -> Iterator[str]:
 def unique() -> str:
     """A short suffix that no other test or run uses, fit for names of topics, groups, tenants and tables."""
     return "t" + secrets.token_hex(4)
+
+
+@contextmanager
+def _folder_for_services() -> Iterator[Path]:
+    """Not below pytest's tmp_path: root's Postgres runs as another account, and every pytest that starts closes the
+    folder above all tmp_paths to other accounts, also under a running one's feet."""
+    with tempfile.TemporaryDirectory(prefix="aam-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextmanager

@@ -131,38 +131,38 @@ def test_an_abandoned_transaction_ends_within_seconds(kafka: RunningKafka, uniqu
     assert time.monotonic() - started < 15
 
 
-def test_owner_killed_ends_broker_and_data(tmp_path: Path) -> None:
-    with _owner(tmp_path) as (owner, address):
+def test_owner_killed_ends_broker_and_data(fresh_root: Path) -> None:
+    with _owner(fresh_root) as (owner, address):
         assert address.startswith("127.0.0.1:")
-        assert len(_processes_of(tmp_path)) == 1
+        assert len(_processes_of(fresh_root)) == 1
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-        _wait_until(lambda: not _processes_of(tmp_path))
-        _wait_until(lambda: not list((tmp_path / "owned").iterdir()))
+        _wait_until(lambda: not _processes_of(fresh_root))
+        _wait_until(lambda: not list((fresh_root / "owned").iterdir()))
 
 
-def test_interrupted_owner_finishes_with_its_broker_alive(tmp_path: Path) -> None:
-    with _owner(tmp_path) as (owner, _):
+def test_interrupted_owner_finishes_with_its_broker_alive(fresh_root: Path) -> None:
+    with _owner(fresh_root) as (owner, _):
         os.killpg(owner.pid, signal.SIGINT)  # as a terminal does: to the whole process group
         output, _ = owner.communicate(timeout=60)
         assert output.strip() == "1"
         assert owner.returncode == 0
-    assert not _processes_of(tmp_path)
-    assert not list((tmp_path / "owned").iterdir())
+    assert not _processes_of(fresh_root)
+    assert not list((fresh_root / "owned").iterdir())
 
 
-def test_detached_keeps_its_data_also_on_other_ports_and_leaves_a_neighbour_alone(tmp_path: Path) -> None:
-    ours, theirs = LocalKafka(tmp_path / "ours"), LocalKafka(tmp_path / "theirs")
+def test_detached_keeps_its_data_also_on_other_ports_and_leaves_a_neighbour_alone(fresh_root: Path) -> None:
+    ours, theirs = LocalKafka(fresh_root / "ours"), LocalKafka(fresh_root / "theirs")
     try:
         with ThreadPoolExecutor(3) as pool:  # two of them for the same root
-            first, same, other = pool.map(lambda one: one.start(), (ours, LocalKafka(tmp_path / "ours"), theirs))
+            first, same, other = pool.map(lambda one: one.start(), (ours, LocalKafka(fresh_root / "ours"), theirs))
         assert first.pid == same.pid != other.pid
         assert first.address is not None
         _make_topic(first.address, "kept")
         _produce(first.address, "kept", b"value")
         assert ours.stop()
         assert theirs.status() == other
-        state = tmp_path / "ours" / "kafka" / "state.json"
+        state = fresh_root / "ours" / "kafka" / "state.json"
         state.write_text(json.dumps({"ports": []}))  # as if the old ports were taken
         again = ours.start()
         assert again.address not in (None, first.address)
@@ -170,14 +170,14 @@ def test_detached_keeps_its_data_also_on_other_ports_and_leaves_a_neighbour_alon
     finally:
         ours.stop()
         theirs.stop()
-    assert not _processes_of(tmp_path)
+    assert not _processes_of(fresh_root)
 
 
 @pytest.fixture
-def on_cluster(kafka: RunningKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def on_cluster(kafka: RunningKafka, monkeypatch: pytest.MonkeyPatch, fresh_root: Path) -> str:
     """The command line's environment, with the run's Kafka as the one in use."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
-    monkeypatch.setenv("AAM_HOME", str(tmp_path))
+    monkeypatch.setenv("AAM_HOME", str(fresh_root))
     return kafka.bootstrap_servers
 
 
@@ -192,11 +192,11 @@ def test_tools_talk_to_the_kafka_in_use_and_pass_their_exit_code(
     assert CliRunner().invoke(app, ["tool", "kafka-acls", "--list"]).exit_code == 0
 
 
-def test_start_with_a_cluster_set_says_so_and_starts_nothing(on_cluster: str, tmp_path: Path) -> None:
+def test_start_with_a_cluster_set_says_so_and_starts_nothing(on_cluster: str, fresh_root: Path) -> None:
     result = CliRunner().invoke(app, ["start"])
     assert result.exit_code == 0
     assert on_cluster in result.stderr
-    assert not (tmp_path / "kafka").exists()
+    assert not (fresh_root / "kafka").exists()
     status = CliRunner().invoke(app, ["status", "--json"])
     assert status.exit_code == 1
     assert json.loads(status.stdout)["in_use"] == on_cluster

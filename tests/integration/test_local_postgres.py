@@ -55,8 +55,8 @@ def test_order_and_case_do_not_depend_on_the_machine(empty_database_url: str) ->
     assert rows == ("äé", True, True)  # code points, as C.UTF-8 has it
 
 
-def test_nobody_gets_in_without_the_password(tmp_path: Path) -> None:
-    server = LocalPostgres(tmp_path)
+def test_nobody_gets_in_without_the_password(fresh_root: Path) -> None:
+    server = LocalPostgres(fresh_root)
     address = server.start().address
     try:
         assert address is not None
@@ -69,23 +69,23 @@ def test_nobody_gets_in_without_the_password(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_owner_killed_ends_server_and_data(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", OWNER, str(tmp_path)]
+def test_owner_killed_ends_server_and_data(fresh_root: Path) -> None:
+    command = [sys.executable, "-c", OWNER, str(fresh_root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         url = owner.stdout.readline().strip()
         with psycopg.connect(url):  # a session that is open does not hold it up
-            assert _processes_of(tmp_path)
+            assert _processes_of(fresh_root)
             owner.kill()
             owner.wait()
             deadline = time.monotonic() + GONE_SECONDS
-            while _processes_of(tmp_path) or any((tmp_path / "owned").iterdir()):
+            while _processes_of(fresh_root) or any((fresh_root / "owned").iterdir()):
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
 
 
-def test_detached_keeps_its_data_and_its_url_and_leaves_a_neighbour_alone(tmp_path: Path) -> None:
-    ours, theirs = LocalPostgres(tmp_path / "ours"), LocalPostgres(tmp_path / "theirs")
+def test_detached_keeps_its_data_and_its_url_and_leaves_a_neighbour_alone(fresh_root: Path) -> None:
+    ours, theirs = LocalPostgres(fresh_root / "ours"), LocalPostgres(fresh_root / "theirs")
     try:
         first, other = ours.start().address, theirs.start()
         assert first is not None
@@ -100,7 +100,7 @@ def test_detached_keeps_its_data_and_its_url_and_leaves_a_neighbour_alone(tmp_pa
     finally:
         ours.stop()
         theirs.stop()
-    assert not _processes_of(tmp_path)
+    assert not _processes_of(fresh_root)
 
 
 def test_psql_runs_on_the_database_in_use(
