@@ -25,9 +25,9 @@ def person(number: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[LocalPostgres]:
+def own_postgres(fresh_root: Path) -> Iterator[LocalPostgres]:
     """A Postgres of this test alone, which it may stop."""
-    server = LocalPostgres(tmp_path / "own")
+    server = LocalPostgres(fresh_root / "own")
     server.start()
     yield server
     server.stop()
