@@ -97,7 +97,10 @@ class Batch:
         """
         while True:
             try:
-                self.producer.produce(topic, value, key, headers=headers or [])
+                if headers:
+                    self.producer.produce(topic, value, key, headers=headers)
+                else:  # half the price of empty headers
+                    self.producer.produce(topic, value, key)
             except BufferError:
                 self.drain()
             else:

@@ -76,23 +76,24 @@ class TableAssembler:
         try:
             if key == MARKER:
                 marker = json.loads(value or b"")
-                return self._complete((int(marker["epoch"]), int(marker["revision"])))
-            self._stage(MappingSet.model_validate_json(value or b""))
+                self._complete((int(marker["epoch"]), int(marker["revision"])))
+            else:
+                self._stage(MappingSet.model_validate_json(value or b""))
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             # A newer AAM may write what this one can't read: the last good set stays.
             self.unreadable.add(key or b"")
             metrics.SET_FAILURES.labels("parse").inc()
             log.error("mapping table: the record of key %r can't be read: %s", key, type(error).__name__)
-        else:
-            self.unreadable.discard(key or b"")
-        return False
+            return False
+        self.unreadable.discard(key or b"")
+        return key == MARKER
 
     def _stage(self, mapping_set: MappingSet) -> None:
         staged = self._staged.get(mapping_set.key)
         if staged is None or mapping_set.version >= staged.version:
             self._staged[mapping_set.key] = mapping_set
 
-    def _complete(self, version: tuple[int, int]) -> bool:
+    def _complete(self, version: tuple[int, int]) -> None:
         sets: dict[Key, MappingSet] = dict(self.table.sets) if self.table else {}
         for key, mapping_set in self._staged.items():
             if key not in sets or mapping_set.version > sets[key].version:
@@ -100,7 +101,6 @@ class TableAssembler:
         self._staged.clear()
         newest = max(version, self.table.version) if self.table else version
         self.table = MappingTable(*newest, MappingProxyType(sets))
-        return True
 
 
 class MappingCache:

@@ -1,0 +1,124 @@
+"""What the source decides without Kafka: how long to wait, and what a rebalance leaves of a batch."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from agents.source import BatchLimits, Linger, Source
+from agents.watchdog import Watchdog
+from schemas.failures import Bug, Misconfigured
+
+LIMITS = BatchLimits(records=10, linger_seconds=0.0, deadline_seconds=1, attempts=1, retry_seconds=0.01)
+
+
+class FakeConsumer:
+    """Gives what it is fed; a rebalance may happen inside a call."""
+
+    def __init__(self, fed: list[Any]) -> None:
+        self.fed = fed
+        self.during: Callable[[], None] = lambda: None
+        self.sought: list[tuple[int, int]] = []
+
+    def consume(self, count: int, _seconds: float) -> list[Any]:
+        if count > 1:
+            self.during()
+        taken, self.fed = self.fed[:count], self.fed[count:]
+        return taken
+
+    def committed(self, partitions: list[TopicPartition], **_named: Any) -> list[TopicPartition]:
+        return [TopicPartition(p.topic, p.partition, 3) for p in partitions]
+
+    def seek(self, place: TopicPartition) -> None:
+        self.sought.append((place.partition, place.offset))
+
+    def position(self, _partitions: list[TopicPartition]) -> list[TopicPartition]:
+        return []
+
+
+def make_source(consumer: FakeConsumer) -> Source:
+    async def make() -> Source:
+        nothing: Any = None
+        return Source(
+            "test",
+            topics=["t"],
+            open_consumer=nothing,
+            style=nothing,
+            channel=nothing,
+            limits=LIMITS,
+            watchdog=Watchdog(loop_stall_seconds=1),
+            give_up=nothing,
+        )
+
+    source = asyncio.run(make())
+    source._consumer = consumer  # type: ignore[assignment]
+    return source
+
+
+def places(*partitions: int) -> list[TopicPartition]:
+    return [TopicPartition("t", partition) for partition in partitions]
+
+
+def test_an_idle_source_does_not_wait_and_a_busy_one_shares_the_price_of_its_commits() -> None:
+    linger = Linger(0.1)
+    linger.observe(records=3, commit_seconds=0.05)
+    assert linger.seconds == 0
+    linger.observe(records=5_000, commit_seconds=0.05)
+    assert linger.seconds == 0.05
+    linger.observe(records=5_000, commit_seconds=3.0)
+    assert linger.seconds == 0.1
+
+
+def test_records_of_a_partition_that_went_meanwhile_are_dropped(message: Callable[..., Any]) -> None:
+    fed = [
+        message({}, offset, the_topic="t", the_partition=partition) for partition, offset in ((0, 5), (1, 7), (0, 6))
+    ]
+    consumer = FakeConsumer(fed)
+    source = make_source(consumer)
+    source._on_assign(consumer, places(0, 1))  # type: ignore[arg-type]
+    consumer.during = lambda: source._on_revoke(consumer, places(0))  # type: ignore[arg-type]
+    assert [m.partition() for m in source._fetch()] == [1]
+    assert consumer.sought == []
+
+
+def test_a_partition_that_went_and_came_back_is_read_from_its_committed_offset(message: Callable[..., Any]) -> None:
+    consumer = FakeConsumer([message({}, 5, the_topic="t"), message({}, 6, the_topic="t")])
+    source = make_source(consumer)
+    source._on_assign(consumer, places(0))  # type: ignore[arg-type]
+
+    def away_and_back() -> None:
+        source._on_lost(consumer, places(0))  # type: ignore[arg-type]
+        source._on_assign(consumer, places(0))  # type: ignore[arg-type]
+
+    consumer.during = away_and_back
+    assert source._fetch() == []
+    assert consumer.sought == [(0, 3)]
+
+
+def test_listeners_hear_of_every_rebalance() -> None:
+    consumer = FakeConsumer([])
+    source, heard = make_source(consumer), []
+    source.on_rebalance(lambda: heard.append(set(source.assigned)))
+    source._on_assign(consumer, places(0, 1))  # type: ignore[arg-type]
+    source._on_revoke(consumer, places(1))  # type: ignore[arg-type]
+    source._on_lost(consumer, places(0))  # type: ignore[arg-type]
+    assert heard == [{("t", 0), ("t", 1)}, {("t", 0)}, set()]
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (KafkaError(KafkaError.FENCED_INSTANCE_ID), Bug),
+        (KafkaError(KafkaError._FATAL, "x", True), Bug),
+        (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), Misconfigured),
+        (KafkaError(KafkaError._AUTHENTICATION), Misconfigured),
+        (KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), type(None)),
+        (KafkaError(KafkaError._ALL_BROKERS_DOWN), type(None)),
+    ],
+)
+def test_only_what_time_does_not_mend_ends_the_source(error: KafkaError, ends: type) -> None:
+    source = make_source(FakeConsumer([]))
+    source._on_error(error)
+    assert isinstance(source._fatal, ends)
