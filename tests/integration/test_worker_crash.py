@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from agents.settings import WorkerSettings
 from agents.source import BatchLimits, Source
 from agents.watchdog import Watchdog
 from agents.worker import QuietWorker
+from mapping.mapping_set import MappingSet
 from schemas.failures import TransientError
 
 TENANTS = [f"t{n}".encode() for n in range(12)]
@@ -33,27 +35,42 @@ def names(messages: list[Any]) -> Counter[str]:
     return Counter(json.loads(message.value())["display_name"] for message in messages)
 
 
-def test_workers_killed_mid_stream_lose_and_double_nothing(mesh: Any) -> None:
-    total, chance = 6_000, random.Random(7)
+def test_workers_killed_mid_stream_lose_and_double_nothing(mesh: Any, wait_until: Callable[..., None]) -> None:
     mesh.worker(slot=1)
     victim = mesh.worker(slot=0)
-    feeding = threading.Thread(target=_feed, args=(mesh, total))
+    enough = threading.Event()
+    sent: list[int] = []
+    feeding = threading.Thread(target=_feed, args=(mesh, enough, sent))
     feeding.start()
-    for _ in range(3):
-        time.sleep(1.0 + chance.random())
-        victim.kill()
-        victim = mesh.worker(slot=0, wait=False)
-    feeding.join()
-    messages = mesh.read(mesh.customers, total, seconds=120, quiet_seconds=3)
+    try:
+        for _ in range(3):
+            # It must have committed something, or there would be nothing to double.
+            wait_until(partial(_has_committed, victim), seconds=60)
+            time.sleep(random.random())
+            victim.kill()
+            victim = mesh.worker(slot=0, wait=False)
+    finally:
+        enough.set()
+        feeding.join()
+    total = sum(sent)
+    assert total >= 5_000
+    messages = mesh.read(mesh.customers, total, seconds=120, quiet_seconds=4)
     found = names(messages)
-    assert found.keys() == {f"n{n}" for n in range(total)}
     assert max(found.values()) == 1
+    assert found.keys() == {f"n{n}" for n in range(total)}
     _assert_ordered(messages)
 
 
-def _feed(mesh: Any, total: int) -> None:
-    for start in range(0, total, 100):
-        mesh.produce([record(n) for n in range(start, start + 100)])
+def _has_committed(worker: Any) -> bool:
+    return bool(worker.ready() and worker.metric("aam_records_in_total") > 0)
+
+
+def _feed(mesh: Any, enough: threading.Event, sent: list[int]) -> None:
+    """Some 2,000 records a second until it is enough, at least 5,000."""
+    while not enough.is_set() or sum(sent) < 5_000:
+        start = sum(sent)
+        mesh.produce([record(n) for n in range(start, start + 200)])
+        sent.append(200)
         time.sleep(0.1)
 
 
@@ -64,6 +81,30 @@ def _assert_ordered(messages: list[Any]) -> None:
         place = (json.loads(message.value())["aam"]["tenant_id"], raw["partition"])
         assert last.get(place, -1) < raw["offset"]
         last[place] = raw["offset"]
+
+
+def test_a_release_that_is_killed_releases_nothing_twice(
+    mesh: Any, new_customer_set: Callable[..., MappingSet], wait_until: Callable[..., None]
+) -> None:
+    total = 2_000
+    agents = "canonicalize,publish_mappings,release_parked"
+    mesh.worker(slot=1)
+    mesh.produce(
+        [(record(n)[0], [*record(n)[1][:1], ("connector", b"new"), ("entity", b"customer")]) for n in range(total)]
+    )
+    mesh.read(mesh.kafka.names.raw_parked, total)
+    releasing = mesh.worker(agents, slot=0, AAM_RELEASE_CHUNK_RECORDS="50")
+    mesh.publish(new_customer_set(connector="new"))
+    for _ in range(2):
+        wait_until(partial(_has_released, releasing), seconds=60)
+        releasing.kill()
+        releasing = mesh.worker(agents, slot=0, AAM_RELEASE_CHUNK_RECORDS="50")
+    found = names(mesh.read(mesh.customers, total, seconds=90, quiet_seconds=4))
+    assert found == Counter(f"n{n}" for n in range(total))
+
+
+def _has_released(worker: Any) -> bool:
+    return bool(worker.ready() and worker.metric("aam_records_released_total") > 0)
 
 
 def test_a_second_worker_in_the_same_slot_ends_the_first(mesh: Any, wait_until: Callable[..., None]) -> None:
