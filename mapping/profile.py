@@ -66,21 +66,29 @@ def _leaves(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def fingerprint(leftover: dict[str, Any]) -> tuple[Any, ...]:
-    """Equal only for records whose leftovers have the same leaves; cheap where nothing is nested."""
+def fingerprint(leftover: dict[str, Any], depth: int = _DEPTH) -> tuple[Any, ...]:
+    """Equal only for records whose leftovers have the same leaves; cheap where little is nested."""
     values = leftover.values()
     types = tuple(map(type, values))
-    if dict in types or list in types:
-        nested = [_nested(value, _DEPTH) for value in values if value.__class__ is dict or value.__class__ is list]
-        return tuple(leftover), types, tuple(nested)
-    return tuple(leftover), types
+    if dict not in types and list not in types:
+        return tuple(leftover), types
+    nested = []
+    for value in values:
+        if value.__class__ is dict:
+            nested.append(fingerprint(value, depth - 1) if value and depth else None)
+        elif value.__class__ is list:
+            nested.append(_elements(value, depth - 1) if value and depth else None)
+    return tuple(leftover), types, tuple(nested)
 
 
-def _nested(value: Any, depth: int) -> Any:
-    if not value or not depth:
-        return None
-    if value.__class__ is dict:
-        return tuple([(key, value.__class__, _nested(value, depth - 1)) for key, value in value.items()])
-    if value.__class__ is list:
-        return frozenset([(element.__class__, _nested(element, depth - 1)) for element in value])
-    return None
+def _elements(values: list[Any], depth: int) -> Any:
+    types = frozenset(map(type, values))
+    if not depth or (dict not in types and list not in types):
+        return types
+    inner = set()
+    for value in values:
+        if value and value.__class__ is dict:
+            inner.add(fingerprint(value, depth - 1))
+        elif value and value.__class__ is list:
+            inner.add(_elements(value, depth - 1))
+    return types, frozenset(inner)
