@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 # A source with more unmapped paths than this has keys that are data (ids, dates); telling them all would never end.
 PATHS_OF_A_SOURCE: Final = 2_000
 SHAPES_TOLD: Final = 5
+# Longer paths are data, too, and one of them could be larger than the topic takes.
+PATH_CHARACTERS: Final = 1_000
 
 Source = tuple[str, str, str]  # (tenant, connector, entity)
 
@@ -83,7 +85,9 @@ class NovelFields:
         known = self._known(source)
         found: dict[str, list[Any]] = {}
         for path, value in leaf_paths(leftover):
-            if path not in known and not any(covers(path_ignored, path) for path_ignored in ignored):
+            if len(path) > PATH_CHARACTERS or path in known:
+                continue
+            if not any(covers(known_as_nothing, path) for known_as_nothing in ignored):
                 found.setdefault(path, []).append(value)
         return [
             _message(origin, path, values, reason, place)

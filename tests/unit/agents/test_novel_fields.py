@@ -81,3 +81,10 @@ def test_keys_that_are_data_do_not_flood_the_topic() -> None:
     novel.begin()
     told = sum(len(novel.announce(ACME, {f"user_{n}": 1}, place=PLACE)) for n in range(PATHS_OF_A_SOURCE + 500))
     assert told == PATHS_OF_A_SOURCE
+
+
+def test_a_key_as_long_as_a_record_is_not_announced() -> None:
+    novel = NovelFields(reannounce_seconds=60)
+    novel.begin()
+    told = novel.announce(ACME, {"k" * 900_000: 1, "short": {"n" * 2_000: 1, "m": 1}}, place=PLACE)
+    assert [field.path for field in told] == ["short.m"]
