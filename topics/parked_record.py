@@ -1,7 +1,7 @@
 """The parked record: a raw record whose source is unknown, whole, until a mapping set is published. Pure.
 
-Key, value and headers are the producer's; `aam-raw-*` headers say where it first stood. A release writes it back
-to the raw topic as it is, and those headers give its events the ids they would have had.
+Key, value and headers are the producer's; `aam-raw-*` headers say where it first stood. A release canonicalizes it from
+here (docs/adr/0007), and those headers give its events the ids they would have had.
 """
 
 from schemas.failures import InvalidRecord
@@ -12,7 +12,7 @@ _BATCH_OVERHEAD_BYTES = 1_024
 
 
 def parked(record: ConsumedRecord, *, limit_bytes: int = OUTPUT_LIMIT_BYTES) -> OutgoingRecord:
-    """`record` for the parked topic, or, released, for the raw topic.
+    """`record` for the parked topic.
 
     Raises:
         InvalidRecord: larger than `limit_bytes`; make it a dead letter, which can do without the value.
