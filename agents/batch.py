@@ -61,35 +61,15 @@ def backoff_seconds(attempt: int, *, base: float, limit: float = 10.0) -> float:
     return pause * (0.5 + random.random() / 2)  # noqa: S311  # jitter, not a secret
 
 
-class Batch:
-    """Records in the order read, a future for their outcome, and the producer of their transaction."""
+class Writer:
+    """Writes messages with `producer`, within its transaction if it has one, up to `deadline` (monotonic seconds)."""
 
-    def __init__(
-        self, messages: list[Message], *, producer: Producer, thread: Executor, deadline_seconds: float
-    ) -> None:
-        self.messages = messages
+    def __init__(self, producer: Producer, deadline: float) -> None:
         self.producer = producer
-        self.deadline = time.monotonic() + deadline_seconds
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._thread = thread
-        self._after_commit: list[Callable[[], None]] = []
-
-    @property
-    def is_open(self) -> bool:
-        """False once settled or abandoned: a late agent must not write into the next batch's transaction."""
-        return not self.done.done()
-
-    async def in_thread(self, work: Callable[..., Result], *args: Any) -> Result:
-        """Run `work` in the source's own thread, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work, args)
-
-    def _guarded(self, work: Callable[..., Result], args: tuple[Any, ...]) -> Result:
-        if not self.is_open:
-            raise Bug("a batch was worked on after its end")
-        return work(*args)
+        self.deadline = deadline
 
     def produce(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Any = None) -> None:
-        """Write one message within the batch's transaction. Waits while the client's buffer is full.
+        """Write one message. Waits while the client's buffer is full.
 
         Raises:
             KafkaException: the message can't be sent, e.g. it is too large.
@@ -111,6 +91,33 @@ class Batch:
         if time.monotonic() > self.deadline:
             raise TransientError("Kafka takes records too slowly: the producer's buffer stayed full")
         self.producer.poll(BUFFER_WAIT_SECONDS)
+
+
+class Batch(Writer):
+    """Records in the order read, a future for their outcome, and the producer of their transaction."""
+
+    def __init__(
+        self, messages: list[Message], *, producer: Producer, thread: Executor, deadline_seconds: float
+    ) -> None:
+        super().__init__(producer, time.monotonic() + deadline_seconds)
+        self.messages = messages
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._thread = thread
+        self._after_commit: list[Callable[[], None]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """False once settled or abandoned: a late agent must not write into the next batch's transaction."""
+        return not self.done.done()
+
+    async def in_thread(self, work: Callable[..., Result], *args: Any) -> Result:
+        """Run `work` in the source's own thread, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work, args)
+
+    def _guarded(self, work: Callable[..., Result], args: tuple[Any, ...]) -> Result:
+        if not self.is_open:
+            raise Bug("a batch was worked on after its end")
+        return work(*args)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Have `callback` run, in the source's thread, once the batch has committed."""

@@ -12,18 +12,18 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 from mode import Service
 
-from agents.batch import BUFFER_WAIT_SECONDS
+from agents.batch import Writer
 from agents.canonicalize import Canonicalizer, Outcomes
 from agents.commit import OpenProducer, retried
 from agents.mapping_cache import Key, MappingCache
 from agents.parked_records import PARTITION, ParkedRecords
 from observability import metrics
-from schemas.failures import AamError, Bug, TransientError
+from schemas.failures import AamError, Bug
 from topics.clients import make_consumer
 from topics.settings import KafkaSettings
 
@@ -39,25 +39,6 @@ SOURCES_AT_ONCE: Final = 20
 # Brokers drop the offsets of a group without members after a while (offsets.retention.minutes, a week by default).
 REFRESH_SECONDS: Final = 24 * 3600.0
 FIRST_REFRESH_SECONDS: Final = 300.0
-
-
-class _Writer:
-    """The output of one transaction."""
-
-    def __init__(self, producer: Producer, *, seconds: float) -> None:
-        self._producer = producer
-        self._deadline = time.monotonic() + seconds
-
-    def produce(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Any = None) -> None:
-        while True:
-            try:
-                self._producer.produce(topic, value, key, headers=headers or [])
-            except BufferError:
-                if time.monotonic() > self._deadline:
-                    raise TransientError("Kafka takes released records too slowly") from None
-                self._producer.poll(BUFFER_WAIT_SECONDS)
-            else:
-                return
 
 
 class Releaser:
@@ -141,7 +122,7 @@ class Releaser:
             raise Bug("released without `open`: the marks may be old")
         self._producer = None  # kept only if the transaction ends well; `open` ends what this one leaves
         producer.begin_transaction()
-        writer = _Writer(producer, seconds=self._timeout / 2)
+        writer = Writer(producer, time.monotonic() + self._timeout / 2)
         outcomes = self._canonicalizer.process([message for _, message in chunk], writer)
         with ExitStack() as clients:
             for key, mark in marks.items():

@@ -6,10 +6,10 @@ Starts and ends everything; what is printed is read back from Kafka, by the same
 import os
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,10 +18,11 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer
 from pydantic import SecretStr
 
 from cli.console import printable, say, write_line, write_table
+from cli.produce import DELIVERY_SECONDS, Sender
 from cli.sample_records import records
 from cli.tail import ReleasedSchemas, decode_event, one_line
 from infra.free_ports import free_ports
@@ -31,12 +32,12 @@ from infra.postgres.server import owned_postgres
 from infra.server_command import ServerCommand, log_tail
 from infra.settings import LocalSettings
 from mapping.decode_json import dump
-from mapping.plan import validate_set
 from registry.mapping_store import MappingStore
 from registry.migrate import migrate
 from registry.pool import open_pool
 from registry.seeds import load_seeds
 from registry.settings import RegistrySettings
+from schemas import headers as names
 from schemas.canonical_model import load_entities
 from schemas.failures import TransientError
 from topics import provision
@@ -59,12 +60,10 @@ class Tally:
     """What came out, by topic."""
 
     out: Counter[str] = field(default_factory=Counter)
-    first: float = 0.0
     last: float = 0.0
 
     def count(self, topic: str) -> None:
         self.last = time.monotonic()
-        self.first = self.first or self.last
         self.out[topic] += 1
 
 
@@ -85,22 +84,22 @@ def demo(
         gateway = stack.enter_context(_served("gateway", env, root, "AAM_GATEWAY_PORT"))
         _await_ready(worker)
         _await_ready(gateway)
-        _run(settings, count, sends=stack)
-        _say_where(settings, env, gateway)
+        _run(settings, count)
+        _say_where(settings, gateway)
         if keep:
+            _say_how_to_join(env)
             _stream_until_interrupted(settings)
 
 
 def _prepare(settings: KafkaSettings, database_url: str) -> None:
     catalogue = settings.catalogue()
-    say(f"creating {len(list(catalogue))} topics, {sum(spec.partitions for spec in catalogue)} partitions")
+    say(f"creating {len(catalogue)} topics, {sum(spec.partitions for spec in catalogue)} partitions")
     admin = make_admin(settings)
     provision.apply(admin, catalogue, provision.plan(admin, catalogue))
     migrate(database_url)
     seeds = load_seeds()
     with open_pool(RegistrySettings(DATABASE_URL=SecretStr(database_url))) as pool:  # type: ignore[call-arg]  # an alias
-        store = MappingStore(pool, validate=lambda mapping_set: validate_set(mapping_set, load_entities()))
-        revision = store.import_seed(seeds, actor="demo")
+        revision = MappingStore(pool).import_seed(seeds, actor="demo")
     say(f"registry: {len(seeds)} mapping sets, revision {revision}")
 
 
@@ -156,46 +155,46 @@ def _raw_records(count: int) -> Iterator[tuple[str, str, str, bytes]]:
             yield tenant, connector, entity, dump(record)
 
 
-def _send(producer: Producer, topic: str, raw: tuple[str, str, str, bytes]) -> None:
+def _send(sender: Sender, raw: tuple[str, str, str, bytes]) -> None:
     tenant, connector, entity, value = raw
-    headers: Any = [("tenant", tenant.encode()), ("connector", connector.encode()), ("entity", entity.encode())]
-    while True:
-        try:
-            producer.produce(topic, value, tenant.encode(), headers=headers)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            producer.poll(0)
-            return
+    headers: list[tuple[str, Any]] = [
+        (names.TENANT, tenant.encode()),
+        (names.CONNECTOR, connector.encode()),
+        (names.ENTITY, entity.encode()),
+    ]
+    sender.send(tenant.encode(), value, headers)
 
 
-def _run(settings: KafkaSettings, count: int, *, sends: ExitStack) -> None:
-    tally, expected = Tally(), count
+def _run(settings: KafkaSettings, count: int) -> None:
+    tally = Tally()
     reader = _output_consumer(settings)
-    sends.callback(reader.close)
-    while not reader.assignment():
-        reader.poll(0.1)
-    say(f"sending {count} raw records of {len(TENANTS)} tenants; the first events:")
-    producer, raw = make_producer(settings), list(_raw_records(count))
-    started = time.monotonic()
-    sender = threading.Thread(target=lambda: _send_all(producer, settings.names.raw_records, raw), daemon=True)
-    sender.start()
-    _read_outputs(settings, reader, tally, expected)
-    sender.join()
+    try:
+        while not reader.assignment():
+            reader.poll(0.1)
+        say(f"sending {count} raw records of {len(TENANTS)} tenants; the first events:")
+        sender, raw = Sender(make_producer(settings), settings.names.raw_records), list(_raw_records(count))
+        started = time.monotonic()
+        with ThreadPoolExecutor(1) as thread:
+            sent = thread.submit(_send_all, sender, raw)
+            _read_outputs(settings, reader, tally, count)
+            sent.result()
+    finally:
+        reader.close()
     _report(settings, tally, count, started)
 
 
-def _send_all(producer: Producer, topic: str, raw: list[tuple[str, str, str, bytes]]) -> None:
+def _send_all(sender: Sender, raw: list[tuple[str, str, str, bytes]]) -> None:
     for one in raw:
-        _send(producer, topic, one)
-    producer.flush(30)
+        _send(sender, one)
+    sender.producer.flush(DELIVERY_SECONDS)
+    sender.raise_error()
 
 
 def _output_consumer(settings: KafkaSettings) -> Consumer:
-    names = settings.names
-    consumer = make_consumer(settings, group_id=names.group("demo"))
-    canonical = [names.canonical(entity) for entity in load_entities()]
-    consumer.subscribe([*canonical, names.dead_letters, names.raw_parked, names.fields_novel])
+    topics = settings.names
+    consumer = make_consumer(settings, group_id=topics.group("demo"))
+    canonical = [topics.canonical(entity) for entity in load_entities()]
+    consumer.subscribe([*canonical, topics.dead_letters, topics.raw_parked, topics.fields_novel])
     return consumer
 
 
@@ -221,44 +220,47 @@ def _read_outputs(settings: KafkaSettings, reader: Consumer, tally: Tally, expec
 
 
 def _report(settings: KafkaSettings, tally: Tally, count: int, started: float) -> None:
-    names = settings.names
-    prefix = names.canonical("").removesuffix(".v1")
+    topics = settings.names
+    prefix = topics.canonical("").removesuffix(".v1")
     events = {topic: number for topic, number in tally.out.items() if topic.startswith(prefix)}
     rows: list[tuple[str, object]] = [("raw records in", count)]
     rows += [(f"  {topic}", number) for topic, number in sorted(events.items())]
     rows += [
         ("canonical events out", sum(events.values())),
-        ("dead letters", tally.out[names.dead_letters]),
-        ("parked (source without a mapping)", tally.out[names.raw_parked]),
-        ("novel fields announced", tally.out[names.fields_novel]),
+        ("dead letters", tally.out[topics.dead_letters]),
+        ("parked (source without a mapping)", tally.out[topics.raw_parked]),
+        ("novel fields announced", tally.out[topics.fields_novel]),
         ("records/s, from the first sent to the last out", round(count / (tally.last - started))),
     ]
     write_table(("what happened", "number"), rows)
 
 
-def _say_where(settings: KafkaSettings, env: dict[str, str], gateway: _Served) -> None:
-    names, console = settings.names, "aam kafka tool kafka-console-consumer"
+def _say_where(settings: KafkaSettings, gateway: _Served) -> None:
+    topics, console = settings.names, "aam kafka tool kafka-console-consumer"
     lines = [
-        "where each topic is read (with `aam demo --keep`, in another terminal; first:",
-        f"  export KAFKA_BOOTSTRAP_SERVERS={env['KAFKA_BOOTSTRAP_SERVERS']} DATABASE_URL='{env['DATABASE_URL']}')",
-        f"  {names.canonical('<entity>'):28} aam tail customer --from beginning",
-        f"  {names.dead_letters:28} aam deadletters list",
-        f"  {names.raw_parked:28} aam parked list",
-        f"  {names.fields_novel:28} {console} --topic {names.fields_novel} --from-beginning",
+        "where each topic is read, while it is up (`aam demo --keep`):",
+        f"  {topics.canonical('<entity>'):28} aam tail customer --from beginning",
+        f"  {topics.dead_letters:28} aam deadletters list",
+        f"  {topics.raw_parked:28} aam parked list",
+        f"  {topics.fields_novel:28} {console} --topic {topics.fields_novel} --from-beginning",
         f"  {'schemas, for standard tools':28} http://127.0.0.1:{gateway.port}/subjects",
     ]
     for line in lines:
         say(printable(line))
 
 
+def _say_how_to_join(env: dict[str, str]) -> None:
+    # The password is that of a Postgres on 127.0.0.1 which ends with this process.
+    say("in another terminal, first:")
+    say("  export " + " ".join(f"{variable}='{value}'" for variable, value in env.items()))
+
+
 def _stream_until_interrupted(settings: KafkaSettings) -> None:
     say("keeping it up and streaming 20 records a second; Ctrl-C ends everything")
-    producer, topic = make_producer(settings), settings.names.raw_records
-    sent = 0
+    sender = Sender(make_producer(settings), settings.names.raw_records)
     while True:
         for raw in _raw_records(100_000):
-            _send(producer, topic, raw)
-            sent += 1
-            if sent % 200 == 0:
-                say(f"{sent} more records sent")
+            _send(sender, raw)
+            if sender.sent % 200 == 0:
+                say(f"{sender.sent} more records sent")
             time.sleep(PAUSE_BETWEEN_KEPT_RECORDS)

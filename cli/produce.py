@@ -26,7 +26,7 @@ DELIVERY_SECONDS = 60
 
 
 @dataclass
-class _Sender:
+class Sender:
     """Sends records, and keeps the first delivery error: what follows would leave a gap behind it."""
 
     producer: Producer
@@ -84,7 +84,7 @@ def produce(
     options: dict[str, Any] = {"linger.ms": 20, "delivery.timeout.ms": DELIVERY_SECONDS * 1000}
     producer = make_producer(settings, **options)
     partitions_of(producer, settings.names.raw_records)
-    sender = _Sender(producer, settings.names.raw_records)
+    sender = Sender(producer, settings.names.raw_records)
     try:
         with ExitStack() as stack:
             source = sys.stdin.buffer if file == "-" else stack.enter_context(_opened(file))

@@ -5,7 +5,7 @@ of its namespace, never as source text. Lists are filled by `mapping.fill_list`;
 `mapping.event_format`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -60,75 +60,83 @@ def compile_set(
     for event in plan.events:
         prefix = (prefixes or {}).get(event.entity.name, b"")
         form = make_format(event_format, event.entity, mapping_set.revision, prefix)
-        makers.append((event, _EventSource(event, form, fast=event_format == "avro").compile()))
+        make = _EventSource(event, form, fast=event_format == "avro").compile()
+        makers.append(_Maker(event, make, _element_tree(event)))
     return CompiledSet(mapping_set, _make_apply(plan, makers))
 
 
-def _make_apply(plan: SetPlan, makers: Sequence[tuple[EventPlan, Callable[..., Any]]]) -> Apply:
+@dataclass(frozen=True)
+class _Maker:
+    """One event's function; `tree` is what it reads of an array's element, None for an event of the whole record."""
+
+    plan: EventPlan
+    make: Callable[..., Any]
+    tree: SourceNode | None
+
+
+def _make_apply(plan: SetPlan, makers: Sequence[_Maker]) -> Apply:
     tree, unguarded = plan.tree, plan.unguarded
     source_id = _make_source_id(plan)
-    single = makers[0] if len(makers) == 1 and makers[0][0].each is None else None
 
-    def apply_one(record: dict[str, Any], origin: Origin, delivery: Delivery) -> tuple[Events, dict[str, Any]]:
+    def read(record: dict[str, Any], delivery: Delivery) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """(source id, leftover, what the first event's custom fields begin with)."""
         left: dict[str, Any] = {}
         kept: dict[str, Any] = {}
         split_leftover(record, tree, "", left, kept)
         if unguarded:
             _keep(record, unguarded, kept)
         identity = source_id(record, delivery, kept)
-        if left:
-            kept.update(left)
-        return [(name, make(record, record, origin, delivery, identity, 0, kept))], left
+        kept.update(left)
+        return identity, left, kept
+
+    def apply_one(record: dict[str, Any], origin: Origin, delivery: Delivery) -> tuple[Events, dict[str, Any]]:
+        identity, left, custom = read(record, delivery)
+        return [(name, make(record, record, origin, delivery, identity, 0, custom))], left
 
     def apply_many(record: dict[str, Any], origin: Origin, delivery: Delivery) -> tuple[Events, dict[str, Any]]:
-        left: dict[str, Any] = {}
-        kept: dict[str, Any] = {}
-        split_leftover(record, tree, "", left, kept)
-        _keep(record, unguarded, kept)
-        identity = source_id(record, delivery, kept)
+        identity, left, kept = read(record, delivery)
         events: Events = []
-        for entity, event_id, element, custom in _elements(makers, record, identity):
-            plan_of_event, make_event = entity
-            custom.update(kept | left if not events else {})
-            events.append(
-                (
-                    plan_of_event.entity.name,
-                    make_event(record, element, origin, delivery, event_id, len(events), custom),
-                )
-            )
+        for maker, event_identity, element, custom in _elements(makers, record, identity):
+            if not events:
+                custom.update(kept)
+            event = maker.make(record, element, origin, delivery, event_identity, len(events), custom)
+            events.append((maker.plan.entity.name, event))
         if not events:
             raise InvalidRecord("the mapping set gives this record no event: its arrays have no element")
         return events, left
 
-    if single is None:
+    if len(makers) != 1 or makers[0].tree is not None:
         return apply_many
-    name, make = single[0].entity.name, single[1]
+    name, make = makers[0].plan.entity.name, makers[0].make
     return apply_one
 
 
-def _elements(makers: Sequence[tuple[EventPlan, Callable[..., Any]]], record: dict[str, Any], identity: str) -> Any:
+def _elements(
+    makers: Sequence[_Maker], record: dict[str, Any], identity: str
+) -> Iterator[tuple[_Maker, str, Any, dict[str, Any]]]:
     """(maker, source id, what it reads, its own custom fields) of each event."""
     for maker in makers:
-        each = maker[0].each
-        if each is None:
+        each, tree = maker.plan.each, maker.tree
+        if each is None or tree is None:
             yield maker, identity, record, {}
             continue
         elements = each.read(record)
-        node = _element_tree(maker[0], each)
         for index, element in enumerate(elements if isinstance(elements, list) else ()):
             left: dict[str, Any] = {}
+            key = index
             if isinstance(element, dict) and element:
-                split_leftover(element, node, f"{each}[].", left, left)
+                split_leftover(element, tree, f"{each}[].", left, left)
                 key = element.get("id", index)
-            else:
-                key = index
-                if not node.read:
-                    left[f"{each}[]"] = element
+            elif not tree.read:
+                left[f"{each}[]"] = element
             yield maker, f"{identity}/{key if isinstance(key, str | int) else index}", element, left
 
 
-def _element_tree(event: EventPlan, each: Path) -> SourceNode:
+def _element_tree(event: EventPlan) -> SourceNode | None:
     """What the event reads of one element of its array."""
+    each = event.each
+    if each is None:
+        return None
     paths = [
         Path(path.steps[len(each.steps) + 1 :])
         for plan in event.field_plans()
@@ -160,7 +168,7 @@ def _make_source_id(plan: SetPlan) -> Callable[[dict[str, Any], Delivery, dict[s
             return values[0]  # type: ignore[no-any-return]  # checked to be a string above
         if values and all(isinstance(value, str | int | float) for value in values):
             return ":".join(_key_part(value) for value in values) if len(values) > 1 else dump(values[0]).decode()
-        return "content:" + blake2b(dump_sorted(record), digest_size=16).hexdigest()
+        return "content:" + blake2b(_dump_sorted(record), digest_size=16).hexdigest()
 
     return source_id
 
@@ -170,7 +178,7 @@ def _key_part(value: Any) -> str:
     return text.replace("%", "%25").replace(":", "%3A")
 
 
-def dump_sorted(record: dict[str, Any]) -> bytes:
+def _dump_sorted(record: dict[str, Any]) -> bytes:
     """JSON of `record` that doesn't depend on the order of its keys."""
     return orjson.dumps(record, default=str, option=orjson.OPT_SORT_KEYS)
 

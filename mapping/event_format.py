@@ -216,6 +216,10 @@ class ValuesFormat:
             }
         }
         event.update(zip((field.name for field in self.entity.fields), fields, strict=True))
+        return self.written(event)
+
+    def written(self, event: dict[str, Any]) -> Any:
+        """The event as it leaves."""
         return event
 
 
@@ -228,16 +232,8 @@ class JsonFormat(ValuesFormat):
     def timestamp(self, micros: int) -> str:
         return format_timestamp(micros)
 
-    def assemble(
-        self,
-        origin: Origin,
-        delivery: Delivery,
-        ids: tuple[str, str],
-        quality: Quality,
-        custom: dict[str, Any],
-        fields: Sequence[Any],
-    ) -> bytes:
-        return orjson.dumps(super().assemble(origin, delivery, ids, quality, custom, fields))
+    def written(self, event: dict[str, Any]) -> bytes:
+        return orjson.dumps(event)
 
 
 def make_format(event_format: EventFormat, entity: CanonicalEntity, revision: int, prefix: bytes) -> Format:

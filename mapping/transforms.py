@@ -54,9 +54,8 @@ def build_step(transform: Transform, kind: FieldKind) -> Step:
     kinds = _KINDS.get(transform.op)
     if kinds is not None and kind not in kinds:
         raise InvalidTransform(f"transform {transform.op!r} can't give a {kind.value}")
-    expected = 1 if transform.op == "minor_units" else None
-    if expected is not None and len(transform.inputs) != expected:
-        raise InvalidTransform(f"transform {transform.op!r} takes {expected} input: the path of the currency")
+    if transform.op == "minor_units" and len(transform.inputs) != 1:
+        raise InvalidTransform("transform 'minor_units' takes 1 input: the path of the currency")
     if transform.inputs and transform.op not in ("join", "minor_units"):
         raise InvalidTransform(f"transform {transform.op!r} takes no inputs")
     unknown = set(transform.params) - _PARAMS.get(transform.op, set())
