@@ -32,6 +32,7 @@ import signal, sys, time
 from pathlib import Path
 from infra.kafka.broker import owned_kafka
 from confluent_kafka.admin import AdminClient
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits an ignored one
 with owned_kafka(Path(sys.argv[1])) as kafka:
     print(kafka.bootstrap_servers, flush=True)
     try:
