@@ -55,6 +55,12 @@ class CommitStyle(ABC):
             self._producer = self._open()
         return self._producer
 
+    def open(self) -> None:
+        """Have the producer ready. To be called before offsets are read: those of a transaction that a predecessor
+        left open are not told before it ends, by this or by its timeout.
+        """
+        _ = self.producer
+
     def close(self) -> None:
         """Forget the producer; what it holds undelivered belongs to no committed batch."""
         if self._producer is not None:
@@ -102,6 +108,7 @@ class Transactional(CommitStyle):
         except KafkaException as error:
             log.warning("the transactional producer is replaced: %s", error)
             self._producer = None
+            self.open()
 
 
 class AfterWrites(CommitStyle):

@@ -133,6 +133,7 @@ class Source(Service):
         self._thread.shutdown(wait=False)
 
     def _open(self) -> None:
+        self._style.open()
         self._consumer = self._open_consumer(error_cb=self._on_error)
         self._consumer.subscribe(
             self.topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from confluent_kafka import TopicPartition
+
 from agents.app import add_agent, build_app
 from agents.batch import Batch
-from agents.clients import batch_producer, group_consumer
+from agents.clients import batch_producer, group_consumer, slot_transactional_id
 from agents.commit import Transactional
 from agents.settings import WorkerSettings
 from agents.source import BatchLimits, Source
@@ -22,6 +24,7 @@ from agents.watchdog import Watchdog
 from agents.worker import QuietWorker
 from mapping.mapping_set import MappingSet
 from schemas.failures import TransientError
+from topics.clients import make_consumer, make_producer
 
 TENANTS = [f"t{n}".encode() for n in range(12)]
 
@@ -59,6 +62,22 @@ def test_workers_killed_mid_stream_lose_and_double_nothing(mesh: Any, wait_until
     assert max(found.values()) == 1
     assert found.keys() == {f"n{n}" for n in range(total)}
     _assert_ordered(messages)
+
+
+def test_a_predecessors_open_transaction_does_not_hold_up_its_successor(mesh: Any) -> None:
+    """Killed between its offsets and its commit: they are undecided, and untold, until the transaction ends."""
+    mesh.produce([record(0)])
+    group, topic = mesh.kafka.names.group("canonicalize"), mesh.kafka.names.raw_records
+    transactional_id = slot_transactional_id(mesh.kafka, WorkerSettings(worker_slot=0), "canonicalize")
+    dead = make_producer(mesh.kafka, transactional_id=transactional_id)
+    dead.init_transactions(10)
+    dead.begin_transaction()
+    member = make_consumer(mesh.kafka, group_id=group)
+    undecided = [TopicPartition(topic, partition, 0) for partition in range(6)]
+    dead.send_offsets_to_transaction(undecided, member.consumer_group_metadata(), 10)
+    member.close()
+    mesh.worker(slot=0)
+    assert names(mesh.read(mesh.customers, 1, seconds=15)) == {"n0": 1}
 
 
 def _has_committed(worker: Any) -> bool:
