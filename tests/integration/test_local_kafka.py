@@ -34,8 +34,8 @@ from infra.kafka.broker import owned_kafka
 from confluent_kafka.admin import AdminClient
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits an ignored one
 with owned_kafka(Path(sys.argv[1])) as kafka:
-    print(kafka.bootstrap_servers, flush=True)
-    try:
+    try:  # before the address is told: the interrupt may come at once
+        print(kafka.bootstrap_servers, flush=True)
         time.sleep(600)
     except KeyboardInterrupt:  # the broker must still be there for an orderly end
         time.sleep(1)
