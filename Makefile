@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock clean
+.PHONY: help install demo test check format lock clean soak bench-plot
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## create .venv with everything that requirements.lock names
 
@@ -41,8 +41,17 @@ format: install ## write the code as ruff wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench-%: install ## speed beside peers: canonicalize, registry, connectors, onboarding (QUICK=1: minutes)
+	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
+
+bench-plot: install ## draw the charts of docs/benchmarks.md from benchmarks/results
+	@$(BIN)/python -m benchmarks.plot
+
+soak: install ## random faults for MINUTES=20, with a ledger of every record
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20)
+
 lock: ## renew requirements.lock (needs uv)
-	uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile setup.cfg --extra dev --extra train --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --output-file requirements.lock
 
 clean: ## remove the environment and the local Kafka's and Postgres's data

@@ -1,0 +1,1 @@
+"""Embedders and the LLM proposer, behind the Protocols that `mapping/` declares."""

@@ -1,0 +1,2 @@
+-- Filled by the registry's history: versions, approval, audit.
+SELECT 1;
