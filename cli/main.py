@@ -26,6 +26,7 @@ COMMANDS = {
     "topics": ("cli.topics", "Create the topics, or show what differs."),
     "migrate": ("cli.migrate", "Bring the registry's database up to date."),
     "mappings": ("cli.mappings", "List and change mappings, import the seeds."),
+    "connectors": ("cli.connectors", "Sources to pull from: their specs, and what their records look like."),
     "worker": ("cli.worker", "Run the agents: raw records in, canonical events out."),
     "gateway": ("cli.gateway", "Serve the API and the schemas."),
     "produce": ("cli.produce", "Send raw records from a file or a pipe."),
