@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from schemas.utc_time import UtcTime
 
 JsonType = Literal["null", "boolean", "integer", "number", "string", "object", "array"]
-NovelReason = Literal["unmapped", "unknown_source", "schema_change"]
+NovelReason = Literal["unmapped", "unknown_source", "schema_change", "too_many_fields"]
+FoundBy = Literal["rag", "llm"]
 SchemaOrigin = Literal["openapi", "sample", "producer"]
 
 Name = Annotated[str, Field(min_length=1)]
@@ -34,8 +35,28 @@ class RawCoordinates(Message):
     offset: int = Field(ge=0)
 
 
+class FieldProfile(Message):
+    """What the values of one source path look like, told without telling any of them.
+
+    A share is of `records`, the records looked at since the path was first seen; 0 if only a schema told of it.
+    """
+
+    records: int = Field(default=0, ge=0)
+    present: int = Field(default=0, ge=0, description="Those of `records` that have a value there.")
+    lengths: tuple[int, int] | None = Field(default=None, description="Least and most characters of its texts.")
+    magnitudes: tuple[int, int] | None = Field(
+        default=None, description="Least and most integer digits of its numbers."
+    )
+    whole: bool | None = Field(default=None, description="Whether all of its numbers are integers.")
+    distinct_ratio: float | None = Field(default=None, ge=0, le=1, description="Different values by all values.")
+    words: int | None = Field(default=None, ge=1, description="How many words it chooses from, if it seems to.")
+    enum: tuple[str, ...] = Field(default=(), description="Its words, where the vendor's schema tells them.")
+    format: str | None = Field(default=None, description="As in JSON Schema, and epoch-seconds, currency, country, ….")
+
+
 class NovelField(Message):
-    """A source path that no mapping reads; or, if `path` is None, a whole entity that no mapping set covers.
+    """A source path that no mapping reads; or, if `path` is None, a whole entity that no mapping set covers, or one
+    with so many paths that further ones are not told.
 
     Topic `aam.fields.novel.v1`, key: the tenant. Written by canonicalize (`unmapped`, `unknown_source`) and observe
     schema (`schema_change`), at least once. Read by retrieve mappings.
@@ -50,11 +71,12 @@ class NovelField(Message):
     shapes: tuple[str, ...] = Field(default=(), description="Samples with letters as a, digits as 9: `aa@aa.aa`.")
     first_seen: RawCoordinates | None = Field(default=None, description="None if no raw record showed it.")
     reason: NovelReason
+    profile: FieldProfile = FieldProfile()
     announced_at: UtcTime
 
     @model_validator(mode="after")
     def _has_a_path(self) -> Self:
-        if self.path is None and self.reason != "unknown_source":
+        if self.path is None and self.reason not in ("unknown_source", "too_many_fields"):
             raise ValueError("only an unknown source is announced without a path")
         return self
 
@@ -125,6 +147,85 @@ class SchemaChange(Message):
     def source_schema(self) -> SourceSchema:
         """The schema without where and when it was seen."""
         return SourceSchema(fields=self.fields, primary_key=self.primary_key)
+
+
+class TransformWords(Message):
+    """A step of the closed vocabulary of transforms, as data; the shape of `mapping.mapping_set.Transform`."""
+
+    op: Name = "copy"
+    inputs: tuple[str, ...] = ()
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class ProposedTarget(Message):
+    """A canonical field that a source path may be. `transform` None: none of the vocabulary is sure to fit."""
+
+    field: Name
+    probability: float = Field(ge=0, le=1, description="Calibrated, before and after a model was asked.")
+    signals: dict[str, float] = Field(default_factory=dict)
+    transform: TransformWords | None = None
+    note: str = Field(default="", description="Why there is no transform, or what to know of it.")
+
+
+class FieldEvidence(Message):
+    """One source path with its candidates, best first, and the probability that it has no counterpart."""
+
+    path: Name
+    types: JsonTypes = ()
+    shapes: tuple[str, ...] = ()
+    profile: FieldProfile = FieldProfile()
+    candidates: tuple[ProposedTarget, ...] = ()
+    nothing: float = Field(default=0.0, ge=0, le=1)
+    remark: str = Field(default="", description="What became of asking a model, if that matters to a reviewer.")
+
+
+class ProposedEntity(Message):
+    """A canonical entity that a source's entity may be; None: none of them."""
+
+    entity: str | None
+    probability: float = Field(ge=0, le=1)
+
+
+class UnresolvedFields(Message):
+    """Source paths of one entity that retrieval could not tell.
+
+    Topic `aam.fields.unresolved.v1`, key: the tenant. Written by retrieve mappings. Read by ask llm.
+    """
+
+    tenant: Name
+    connector: Name
+    entity: Name
+    connection: Name
+    canonical_entity: Name
+    fields: tuple[FieldEvidence, ...]
+    model: str = Field(default="", description="Version of what the probabilities were made by.")
+    at: UtcTime
+
+
+class MappingProposal(Message):
+    """What source paths of one entity may be, ready to be decided; or, if `canonical_entity` is None, what the entity
+    itself may be.
+
+    Topic `aam.mapping.proposals.v1`, key: the tenant. Written by retrieve mappings (`rag`) and ask llm (`llm`), at
+    least once. Read by decide mappings.
+    """
+
+    tenant: Name
+    connector: Name
+    entity: Name
+    connection: Name
+    canonical_entity: Name | None
+    entities: tuple[ProposedEntity, ...] = ()
+    fields: tuple[FieldEvidence, ...] = ()
+    method: FoundBy
+    model: str = Field(default="", description="Version of what the probabilities were made by.")
+    at: UtcTime
+
+    @model_validator(mode="after")
+    def _is_of_something(self) -> Self:
+        if self.canonical_entity is None and self.fields:
+            raise ValueError("fields are proposed for a canonical entity")
+        return self
 
 
 class RegistryEvent(Message):

@@ -40,6 +40,14 @@ class TopicNames:
         return f"{self.prefix}.fields.novel.v1"
 
     @property
+    def fields_unresolved(self) -> str:
+        return f"{self.prefix}.fields.unresolved.v1"
+
+    @property
+    def mapping_proposals(self) -> str:
+        return f"{self.prefix}.mapping.proposals.v1"
+
+    @property
     def schema_changes(self) -> str:
         return f"{self.prefix}.raw.schema-changes.v1"
 

@@ -9,14 +9,21 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.messages import (
+    FieldEvidence,
+    FieldProfile,
     JsonType,
+    MappingProposal,
     Message,
     NovelField,
+    ProposedEntity,
+    ProposedTarget,
     RawCoordinates,
     RegistryEvent,
     SchemaChange,
     SourceField,
     SourceSchema,
+    TransformWords,
+    UnresolvedFields,
 )
 
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -42,7 +49,25 @@ EVENT = RegistryEvent(
 )
 
 
-@pytest.mark.parametrize("message", [NOVEL, CHANGE, EVENT], ids=lambda m: type(m).__name__)
+EVIDENCE = FieldEvidence(
+    path="mail",
+    types=("string",),
+    shapes=("aa@aa.aa",),
+    profile=FieldProfile(records=3, present=2, lengths=(8, 20), distinct_ratio=1.0, format="email"),
+    candidates=(ProposedTarget(field="emails", probability=0.9, signals={"name": 0.8}, transform=TransformWords()),),
+    nothing=0.05,
+)
+UNRESOLVED = UnresolvedFields(**WHERE, canonical_entity="customer", fields=(EVIDENCE,), model="1", at=AT)
+PROPOSAL = MappingProposal(
+    **WHERE,
+    canonical_entity=None,
+    entities=(ProposedEntity(entity="customer", probability=0.7), ProposedEntity(entity=None, probability=0.3)),
+    method="rag",
+    at=AT,
+)
+
+
+@pytest.mark.parametrize("message", [NOVEL, CHANGE, EVENT, UNRESOLVED, PROPOSAL], ids=lambda m: type(m).__name__)
 def test_round_trip(message: Message) -> None:
     assert type(message).model_validate_json(message.model_dump_json()) == message
 
@@ -68,6 +93,11 @@ def test_only_an_unknown_source_comes_without_a_path() -> None:
     assert NovelField(**WHERE, reason="unknown_source", announced_at=AT).path is None
     with pytest.raises(ValidationError, match="without a path"):
         NovelField(**WHERE, reason="unmapped", announced_at=AT)
+
+
+def test_fields_are_proposed_for_an_entity_only() -> None:
+    with pytest.raises(ValidationError, match="for a canonical entity"):
+        MappingProposal.model_validate(PROPOSAL.model_dump() | {"fields": [EVIDENCE.model_dump()]})
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ PLAIN = [
     "raw_parked",
     "dead_letters",
     "fields_novel",
+    "fields_unresolved",
+    "mapping_proposals",
     "schema_changes",
     "mapping_table",
     "registry_events",
