@@ -7,13 +7,15 @@ up to `registry.mapping_store`.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import connector_specs
 from mapping.mapping_set import Mapping, MappingSet, Transform
 from registry import errors
+from schemas.connector_spec import ConnectorSpec
+from schemas.spec_problems import InvalidSpec, parse_spec
 
 FOLDER: Final = Path(connector_specs.__path__[0])
 
@@ -24,42 +26,6 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 class _SpecPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Pagination(_SpecPart):
-    """How the next page is asked for."""
-
-    kind: Literal["none", "cursor", "last_record_id", "link_header", "next_url"]
-    cursor_param: str | None = Field(default=None, description="Query parameter that takes the cursor.")
-    cursor_path: str | None = Field(default=None, description="Path in the response to the cursor or the next URL.")
-    more_path: str | None = Field(default=None, description="Path in the response to whether there is a next page.")
-    size_param: str | None = Field(default=None, description="Query parameter that takes the number of records.")
-    size: int | None = Field(default=None, ge=1, description="Records a page.")
-
-
-class EntitySpec(_SpecPart):
-    """One kind of record that a connector gives."""
-
-    endpoint: str = Field(pattern="^/", description="Path under `api_base_url`; {names} are settings of a connection.")
-    records_path: str | None = Field(default=None, description="Path in the response to the records; null: it is them.")
-    pagination: Pagination
-    primary_key: tuple[str, ...] = Field(min_length=1, description="Source paths that identify a record.")
-    canonical_entity: Name = Field(description="What its records are in the canonical model.")
-
-
-class ConnectorSpec(_SpecPart):
-    """One connector: where its API is, how to be let in, and what it gives."""
-
-    schema_: str | None = Field(default=None, alias="$schema")
-    name: Name
-    api_base_url: str = Field(pattern="^https://", description="{names} are settings of a connection.")
-    auth_type: Literal["none", "bearer", "basic", "api_key", "oauth2"]
-    rate_limit: str = Field(
-        pattern=r"^[1-9]\d*/([1-9]\d* )?(second|minute|hour|day)s?$", description="E.g. 100/second, 110/10 seconds."
-    )
-    headers: dict[str, str] = Field(default={}, description="Sent with every request; no secrets.")
-    openapi_spec_url: str | None = Field(default=None, pattern="^https://")
-    entities: dict[Name, EntitySpec] = Field(min_length=1)
 
 
 class SeedMapping(_SpecPart):
@@ -121,7 +87,11 @@ def connector_names(folder: Path = FOLDER) -> list[str]:
 
 def load_spec(connector: str, folder: Path = FOLDER) -> ConnectorSpec:
     """The spec of `connector`. RegistryMisconfigured if there is none, or it doesn't fit its schema."""
-    return _load(ConnectorSpec, folder, connector, f"{connector}.json")
+    file = f"{connector}.json"
+    try:
+        return parse_spec(_read(folder, connector, file))
+    except InvalidSpec as error:
+        raise errors.RegistryMisconfigured(f"connector_specs/{file}: {error}") from error
 
 
 def load_seed(connector: str, folder: Path = FOLDER) -> list[MappingSet]:
@@ -170,15 +140,20 @@ def write_schemas(folder: Path = FOLDER) -> None:
 
 
 def _load(model: type[T], folder: Path, connector: str, file: str) -> T:
+    try:
+        return model.model_validate_json(_read(folder, connector, file))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise errors.RegistryMisconfigured(f"connector_specs/{file}: {place}: {first['msg']}") from error
+
+
+def _read(folder: Path, connector: str, file: str) -> bytes:
     if connector not in connector_names(folder):
         raise errors.RegistryMisconfigured(
             f"there is no connector {connector!r}; there are {', '.join(connector_names(folder))}"
         )
     try:
-        return model.model_validate_json((folder / file).read_bytes())
+        return (folder / file).read_bytes()
     except OSError as error:
         raise errors.RegistryMisconfigured(f"connector_specs/{file} is missing") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise errors.RegistryMisconfigured(f"connector_specs/{file}: {place}: {first['msg']}") from error
