@@ -89,6 +89,10 @@ def decimal(number: Decimal) -> bytes:
     return unscaled_decimal(int(number.scaleb(DECIMAL_SCALE)))
 
 
+UNSCALED_UNITS: Final = tuple(10 ** (DECIMAL_SCALE - digits) for digits in range(DECIMAL_SCALE + 1))
+"""Digits of a currency's minor unit → billionths in one."""
+
+
 def unscaled_decimal(unscaled: int) -> bytes:
     """["null", decimal(38, 9)] of a count of billionths: two's complement, big endian."""
     size = (unscaled.bit_length() + 8) >> 3

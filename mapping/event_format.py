@@ -4,8 +4,8 @@ A format gives pieces for canonical values and puts them, with the `aam` block, 
 it; what the values are was decided before.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Final, Literal, Protocol
 
 import orjson
@@ -19,22 +19,20 @@ from schemas.canonical_model import CanonicalEntity, CanonicalField, FieldKind
 EventFormat = Literal["avro", "json", "values"]
 
 _MEMO_SIZE: Final = 4096
-
-
-Quality = tuple[float, Sequence[str], Sequence[str], dict[str, str]]
-"""What the event says of its own mapping: confidence, provisional, absent, unconverted."""
+_dumps: Final = orjson.dumps
 
 
 class Format(Protocol):
-    """Pieces of canonical values, and their assembly. `fields` are in the order of the entity's schema."""
+    """Pieces of canonical values, and their assembly. Pieces come in the order of the entity's schema.
 
-    @property
-    def null(self) -> Any:
-        """The piece of an absent or null value."""
+    `templates` write common values out as a statement of `piece` and `value` ("string", "long", "timestamp", "strings"
+    of one, and "minor_units" by `factor`, an exponent); `names` are what they need. None: every value takes a step.
+    """
 
-    @property
-    def empty(self) -> Any:
-        """The piece of an empty list."""
+    templates: Mapping[str, str]
+    names: Mapping[str, Any]
+    null: Any
+    empty: Any
 
     def gap(self, nulls: Sequence[Any]) -> Sequence[Any]:
         """The pieces of neighbouring fields that no mapping writes."""
@@ -45,16 +43,27 @@ class Format(Protocol):
     def list_encoder(self, field: CanonicalField) -> Callable[[list[Any]], Any]:
         """The piece of a list: of values, or of tuples of values (None where absent) in the order of the members."""
 
-    def assemble(
+    def row(self, field: CanonicalField) -> Callable[[Sequence[Any]], Any]:
+        """The piece of a list of one record, from the pieces of its members."""
+
+    def head(
         self,
         origin: Origin,
         delivery: Delivery,
-        ids: tuple[str, str],
-        quality: Quality,
-        custom: dict[str, Any],
-        fields: Sequence[Any],
+        event_id: str,
+        source_id: str,
+        confidence: float,
+        provisional: Sequence[str],
+        absent: Sequence[str],
+        unconverted: dict[str, str],
     ) -> Any:
-        """The event; `ids` are (event_id, source_id), `custom` is source path → JSON value."""
+        """The piece of the `aam` block up to its custom fields."""
+
+    def custom(self, fields: dict[str, Any]) -> Any:
+        """The piece of what no field holds, source path → JSON value, and of the rest of the `aam` block."""
+
+    def finish(self, pieces: Sequence[Any]) -> Any:
+        """The event, from head, custom fields and its fields."""
 
 
 class AvroFormat:
@@ -62,14 +71,33 @@ class AvroFormat:
 
     null: Any = avro.NULL
     empty: Any = avro.EMPTY
+    names: Mapping[str, Any] = {
+        "P": avro.STRING_PREFIX,
+        "L": avro.PLAIN_PREFIX,
+        "long": avro.long,
+        "unscaled": avro.unscaled_decimal,
+        "UNITS": avro.UNSCALED_UNITS,
+        "ONE": avro.plain_long(1),
+        "END": avro.EMPTY,
+    }
+    templates: Mapping[str, str] = {
+        "string": "e = {value}.encode(); {piece} = P[len(e)] + e",
+        "strings": "e = {value}.encode(); {piece} = ONE + L[len(e)] + e + END",
+        "long": "{piece} = long({value})",
+        "timestamp": "{piece} = long({value})",
+        "minor_units": "{piece} = unscaled({value} * UNITS[{factor}])",
+    }
+    finish = staticmethod(b"".join)
 
-    def __init__(self, entity: CanonicalEntity, revision: int, prefix: bytes) -> None:
-        self._prefix = prefix
+    def __init__(self, entity: CanonicalEntity, revision: int, prefix: bytes, arm: str | None) -> None:
+        self._prefix = prefix + avro.PLAIN_PREFIX[_EVENT_ID_BYTES]
         self._versions = avro.plain_long(revision) + avro.plain_long(entity.version)
+        self._upsert = avro.plain_string("upsert") + self._versions
+        self._end = avro.EMPTY + (avro.NULL if arm is None else avro.string(arm))
         self._origins: dict[tuple[str, str], bytes] = {}
         self._topics: dict[tuple[str, int], bytes] = {}
         self._times: dict[int, bytes] = {}
-        self._paths: dict[str, bytes] = {}
+        self._paths = _Paths()
 
     def gap(self, nulls: Sequence[bytes]) -> Sequence[bytes]:
         return (b"".join(nulls),)
@@ -87,30 +115,32 @@ class AvroFormat:
         # Strings are the only list elements of the model; their union branch byte is left away.
         return avro.plain_strings
 
-    def assemble(
+    def row(self, _field: CanonicalField) -> Callable[[Sequence[bytes]], bytes]:
+        one, end = avro.plain_long(1), avro.EMPTY
+        return lambda pieces: one + b"".join(pieces) + end
+
+    def head(
         self,
         origin: Origin,
         delivery: Delivery,
-        ids: tuple[str, str],
-        quality: Quality,
-        custom: dict[str, Any],
-        fields: Sequence[bytes],
+        event_id: str,
+        source_id: str,
+        confidence: float,
+        provisional: Sequence[str],
+        absent: Sequence[str],
+        unconverted: dict[str, str],
     ) -> bytes:
         topic, partition, offset, _, op, _, observed_at, emitted_at = delivery
         times = self._times
-        prefix = avro.PLAIN_PREFIX
-        event_id, source_id = ids[0].encode(), ids[1].encode()
-        confidence, provisional, absent, unconverted = quality
+        identity = source_id.encode()
         return b"".join(
             (
                 self._prefix,
-                prefix[len(event_id)],
-                event_id,
+                event_id.encode(),
                 self._origins.get((origin.tenant, origin.connection)) or self._origin(origin),
-                prefix[len(source_id)],
-                source_id,
-                b"\x0cupsert" if op == "upsert" else avro.plain_string(op),
-                self._versions,
+                avro.PLAIN_PREFIX[len(identity)],
+                identity,
+                self._upsert if op == "upsert" else avro.plain_string(op) + self._versions,
                 avro.NULL if observed_at is None else b"\x02" + (times.get(observed_at) or self._time(observed_at)),
                 times.get(emitted_at) or self._time(emitted_at),
                 avro.plain_double(confidence),
@@ -119,10 +149,18 @@ class AvroFormat:
                 avro.plain_string_map(unconverted) if unconverted else avro.EMPTY,
                 self._topics.get((topic, partition)) or self._topic(topic, partition),
                 avro.plain_long(offset),
-                self._custom(custom) if custom else avro.EMPTY,
-                *fields,
             )
         )
+
+    def custom(self, fields: dict[str, Any]) -> bytes:
+        if not fields:
+            return self._end
+        paths, prefix = self._paths, avro.PLAIN_PREFIX
+        try:
+            pieces = [paths[path] + prefix[len(text := _dumps(value))] + text for path, value in fields.items()]
+        except TypeError:  # a number that only `dump` writes
+            pieces = [paths[path] + prefix[len(text := dump(value))] + text for path, value in fields.items()]
+        return avro.plain_long(len(fields)) + b"".join(pieces) + self._end
 
     def _origin(self, origin: Origin) -> bytes:
         texts = (origin.tenant, origin.connection, origin.connector, origin.entity)
@@ -135,34 +173,32 @@ class AvroFormat:
     def _time(self, micros: int) -> bytes:
         return _remember(self._times, micros, avro.plain_long(micros))
 
-    def _custom(self, custom: dict[str, Any]) -> bytes:
-        paths, prefix = self._paths, avro.PLAIN_PREFIX
-        pieces = [avro.plain_long(len(custom))]
-        for path, value in custom.items():
-            text = b"null" if value is None else dump(value)
-            pieces += (paths.get(path) or self._path(path), prefix[len(text)], text)
-        pieces.append(avro.EMPTY)
-        return b"".join(pieces)
 
-    def _path(self, path: str) -> bytes:
-        return _remember(self._paths, path, avro.plain_string(path))
+class _Paths(dict[str, bytes]):
+    """Source path → its Avro string. Forgets all before hostile paths fill the memory."""
+
+    def __missing__(self, path: str) -> bytes:
+        return _remember(self, path, avro.plain_string(path))
 
 
-def _remember(memo: dict[Any, bytes], key: Any, encoded: bytes) -> bytes:
+def _remember(memo: dict[Any, Any], key: Any, value: Any) -> Any:
     if len(memo) >= _MEMO_SIZE:
         memo.clear()
-    memo[key] = encoded
-    return encoded
+    memo[key] = value
+    return value
 
 
-@dataclass(frozen=True)
 class ValuesFormat:
     """The event as a dict of Python values, timestamps and dates as ints: what fastavro writes."""
 
-    entity: CanonicalEntity
-    revision: int
     null: Any = None
-    empty: Any = field(default_factory=list)
+    empty: Any = ()
+    names: Mapping[str, Any] = {}
+    templates: Mapping[str, str] = {}
+
+    def __init__(self, entity: CanonicalEntity, revision: int, arm: str | None) -> None:
+        self._names = [field.name for field in entity.fields]
+        self._revision, self._version, self._arm = revision, entity.version, arm
 
     def gap(self, nulls: Sequence[Any]) -> Sequence[Any]:
         return nulls
@@ -179,68 +215,128 @@ class ValuesFormat:
             for row in rows
         ]
 
+    def row(self, field: CanonicalField) -> Callable[[Sequence[Any]], Any]:
+        names = [member.name for member in field.members]
+        return lambda pieces: [dict(zip(names, pieces, strict=True))]
+
     def timestamp(self, micros: int) -> Any:
         """How a time in the `aam` block is written."""
         return micros
 
-    def assemble(
+    def head(
         self,
         origin: Origin,
         delivery: Delivery,
-        ids: tuple[str, str],
-        quality: Quality,
-        custom: dict[str, Any],
-        fields: Sequence[Any],
-    ) -> Any:
-        observed_at = delivery.observed_at_us
-        confidence, provisional, absent, unconverted = quality
-        event: dict[str, Any] = {
-            "aam": {
-                "event_id": ids[0],
-                "tenant_id": origin.tenant,
-                "connection": origin.connection,
-                "source_system": origin.connector,
-                "source_entity": origin.entity,
-                "source_id": ids[1],
-                "op": delivery.op,
-                "mapping_revision": self.revision,
-                "schema_version": self.entity.version,
-                "observed_at": None if observed_at is None else self.timestamp(observed_at),
-                "emitted_at": self.timestamp(delivery.emitted_at_us),
-                "confidence": confidence,
-                "provisional": list(provisional),
-                "absent": list(absent),
-                "unconverted": unconverted,
-                "raw": {"topic": delivery.topic, "partition": delivery.partition, "offset": delivery.offset},
-                "custom_fields": {path: dump(value).decode() for path, value in custom.items()},
-            }
+        event_id: str,
+        source_id: str,
+        confidence: float,
+        provisional: Sequence[str],
+        absent: Sequence[str],
+        unconverted: dict[str, str],
+    ) -> dict[str, Any]:
+        topic, partition, offset, _, op, _, observed_at, emitted_at = delivery
+        return {
+            "event_id": event_id,
+            "tenant_id": origin.tenant,
+            "connection": origin.connection,
+            "source_system": origin.connector,
+            "source_entity": origin.entity,
+            "source_id": source_id,
+            "op": op,
+            "mapping_revision": self._revision,
+            "schema_version": self._version,
+            "observed_at": None if observed_at is None else self.timestamp(observed_at),
+            "emitted_at": self.timestamp(emitted_at),
+            "confidence": confidence,
+            "provisional": provisional,
+            "absent": absent,
+            "unconverted": unconverted,
+            "raw": {"topic": topic, "partition": partition, "offset": offset},
         }
-        event.update(zip((field.name for field in self.entity.fields), fields, strict=True))
-        return self.written(event)
 
-    def written(self, event: dict[str, Any]) -> Any:
-        """The event as it leaves."""
-        return event
+    def custom(self, fields: dict[str, Any]) -> dict[str, str]:
+        return {path: dump(value).decode() for path, value in fields.items()}
+
+    def finish(self, pieces: Sequence[Any]) -> Any:
+        aam = pieces[0]
+        aam["custom_fields"] = pieces[1]
+        aam["arm"] = self._arm
+        return {"aam": aam} | {
+            name: list(piece) if piece == () else piece for name, piece in zip(self._names, pieces[2:], strict=True)
+        }
+
+
+def _minor_units(amount: int, digits: int) -> str:
+    """What `format(Decimal(amount).scaleb(-digits), "f")` gives, at a third of its price."""
+    if not digits:
+        return str(amount)
+    text = str(abs(amount)).rjust(digits + 1, "0")
+    return f"{'-' if amount < 0 else ''}{text[:-digits]}.{text[-digits:]}"
 
 
 class JsonFormat(ValuesFormat):
     """The same object as JSON: decimals as strings, timestamps and dates in ISO 8601."""
 
+    def __init__(self, entity: CanonicalEntity, revision: int, arm: str | None) -> None:
+        super().__init__(entity, revision, arm)
+        self._times: dict[int, str] = {}
+
+    names: Mapping[str, Any] = {"timestamp": format_timestamp, "minor_units": _minor_units}
+    templates: Mapping[str, str] = {
+        "string": "{piece} = {value}",
+        "strings": "{piece} = [{value}]",
+        "long": "{piece} = {value}",
+        "timestamp": "{piece} = timestamp({value})",
+        "minor_units": "{piece} = minor_units({value}, {factor})",
+    }
+
     def encoder(self, kind: FieldKind) -> Callable[[Any], Any]:
         return _JSON_ENCODERS.get(kind, _unchanged)
 
     def timestamp(self, micros: int) -> str:
-        return format_timestamp(micros)
+        return self._times.get(micros) or str(_remember(self._times, micros, format_timestamp(micros)))
 
-    def written(self, event: dict[str, Any]) -> bytes:
-        return orjson.dumps(event)
+    def custom(self, fields: dict[str, Any]) -> dict[str, str]:
+        try:
+            return {path: _dumps(value).decode() for path, value in fields.items()}
+        except TypeError:  # a number that only `dump` writes
+            return super().custom(fields)
+
+    def finish(self, pieces: Sequence[Any]) -> bytes:
+        aam = pieces[0]
+        aam["custom_fields"] = pieces[1]
+        aam["arm"] = self._arm
+        event = {"aam": aam}
+        event.update(zip(self._names, pieces[2:], strict=True))
+        return _dumps(event)
 
 
-def make_format(event_format: EventFormat, entity: CanonicalEntity, revision: int, prefix: bytes) -> Format:
+def make_format(
+    event_format: EventFormat, entity: CanonicalEntity, revision: int, prefix: bytes, arm: str | None
+) -> Format:
     """The writer of `entity`'s events in `event_format`; `prefix` stands before an Avro body."""
     if event_format == "avro":
-        return AvroFormat(entity, revision, prefix)
-    return JsonFormat(entity, revision) if event_format == "json" else ValuesFormat(entity, revision)
+        return AvroFormat(entity, revision, prefix, arm)
+    return JsonFormat(entity, revision, arm) if event_format == "json" else ValuesFormat(entity, revision, arm)
+
+
+_EVENT_ID_BYTES: Final = 32
+_places: dict[tuple[str, str, int], Any] = {}
+
+
+def event_id(tenant: str, delivery: Delivery, index: int) -> str:
+    """The same for a record's every replay: hash of tenant, raw topic, partition, offset, Kafka timestamp and index.
+
+    The tenant is in it so that no producer can make another tenant's ids by naming coordinates that aren't its own.
+    """
+    topic, partition, offset, timestamp_ms, *_ = delivery
+    place = _places.get((tenant, topic, partition))
+    if place is None:
+        start = blake2b(f"{tenant}\n{topic}\n{partition}\n".encode(), digest_size=_EVENT_ID_BYTES // 2)
+        place = _remember(_places, (tenant, topic, partition), start)
+    hashed = place.copy()
+    hashed.update(b"%d\n%d\n%d" % (offset, timestamp_ms, index))
+    return hashed.hexdigest()  # type: ignore[no-any-return]  # a str, says hashlib
 
 
 def _unchanged(value: Any) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 from mapping.path import EACH, MISSING, Path, Step
 from mapping.plan import FieldPlan, RecordsPlan
 from mapping.transforms import Unconvertible
-from schemas.canonical_model import FieldKind
 
 Scoped = Callable[[Path], tuple[str, tuple[Step, ...]]]
 Fill = Callable[[dict[str, Any], Any, dict[str, Any], dict[str, str], list[str]], Any]
@@ -120,72 +119,14 @@ def fill_first(plan: FieldPlan, scoped: Scoped, encode: Callable[[Any], Any], nu
     return fill
 
 
-def fill_records(plan: RecordsPlan, scoped: Scoped, encode: Callable[[list[Any]], Any], empty: Any) -> Fill:
-    """A list of records: one per element of the array, or one made of single values."""
-    return _fill_many(plan, scoped, encode, empty) if plan.array else _fill_single(plan, scoped, encode, empty)
-
-
 def _member_order(plan: RecordsPlan) -> list[FieldPlan | None]:
     by_name = {member.target.partition("[].")[2]: member for member in plan.members}
     return [by_name.get(field.name) for field in plan.field.members]
 
 
-def _fill_single(plan: RecordsPlan, scoped: Scoped, encode: Callable[[list[Any]], Any], empty: Any) -> Fill:
-    members = [(m, [_Place(path, scoped) for path in m.reads()] if m else []) for m in _member_order(plan)]
-    # The usual member is a string copied from one place.
-    plain = [
-        places[0] if m and len(places) == 1 and m.transform.op == "copy" and m.field.kind is FieldKind.STRING else None
-        for m, places in members
-    ]
-
-    def fill(record: Any, element: Any, custom: dict[str, Any], unconverted: dict[str, str], absent: list[str]) -> Any:
-        row: list[Any] = []
-        found = False
-        for (member, places), place_of_string in zip(members, plain, strict=True):
-            if member is None:
-                row.append(None)
-                continue
-            if place_of_string is not None:
-                text = place_of_string.value(record, element)
-                if text.__class__ is str or text is None:
-                    found = True
-                    row.append(text)
-                    continue
-            values = [place.value(record, element) for place in places]
-            if values and values[0] is None:
-                found = True
-                row.append(None)
-            elif values and values[0] is MISSING:
-                absent.append(member.target)
-                row.append(None)
-            else:
-                found = found or bool(places)
-                row.append(_member_value(member, places, values, custom, unconverted))
-        return encode([tuple(row)]) if found else empty
-
-    return fill
-
-
-def _member_value(
-    member: FieldPlan,
-    places: Sequence[_Place],
-    values: Sequence[Any],
-    custom: dict[str, Any],
-    unconverted: dict[str, str],
-) -> Any:
-    try:
-        canonical, exact = member.step(*values)
-    except Unconvertible as reason:
-        custom[places[0].array_text] = values[0]
-        unconverted[places[0].array_text] = str(reason)
-        return None
-    if member.guards and not exact and places:
-        custom[places[0].array_text] = values[0]
-    return canonical
-
-
-def _fill_many(plan: RecordsPlan, scoped: Scoped, encode: Callable[[list[Any]], Any], empty: Any) -> Fill:
-    assert plan.array is not None, "checked by fill_records"
+def fill_rows(plan: RecordsPlan, scoped: Scoped, encode: Callable[[list[Any]], Any], empty: Any) -> Fill:
+    """A list of records, one per element of the array."""
+    assert plan.array is not None, "records of single values are written out"
     array = _Place(plan.array, scoped)
     depth = len(plan.array.steps) + 1
     members = _member_order(plan)

@@ -23,6 +23,26 @@ class _QuotedKeys(dict[str, str]):
 
 
 _quoted: Final = _QuotedKeys()
+_plain_keys: Final[set[str]] = set()
+
+
+def is_plain(left: dict[str, Any]) -> bool:
+    """Whether the keys of `left` are known to be paths as they stand."""
+    return left.keys() <= _plain_keys
+
+
+def requoted(left: dict[str, Any]) -> dict[str, Any]:
+    """`left` with its keys as paths write them; those that need no quotes are known from now on."""
+    if len(_plain_keys) >= _QUOTED_KEYS_KEPT:
+        _plain_keys.clear()
+    _plain_keys.update(key for key in left if _quoted[key] == key)
+    return {_quoted[key]: value for key, value in left.items()}
+
+
+def put_rest(rest: dict[str, Any], prefix: str, left: dict[str, Any]) -> None:
+    """Puts all of an object that nobody reads into `left`, by path."""
+    for key, inner in rest.items():
+        left[prefix + _quoted[key]] = inner
 
 
 class SourceNode:
@@ -68,10 +88,11 @@ def split_leftover(
         if child is None:
             left[prefix + _quoted[key]] = inner
         elif not child.read:
-            _split_inner(inner, child, prefix + _quoted[key], left, kept)
+            split_inner(inner, child, prefix + _quoted[key], left, kept)
 
 
-def _split_inner(value: Any, node: SourceNode, path: str, left: dict[str, Any], kept: dict[str, Any]) -> None:
+def split_inner(value: Any, node: SourceNode, path: str, left: dict[str, Any], kept: dict[str, Any]) -> None:
+    """The same of a value of any type, at `path`, that no mapping reads whole."""
     if value.__class__ is dict and value and node.children:
         split_leftover(value, node, path + ".", left, kept)
     elif value.__class__ is list and node.each is not None:
