@@ -47,6 +47,20 @@ class Mapping(BaseModel):
         return self.canonical_entity, self.canonical_field
 
 
+class Experiment(BaseModel):
+    """Two sets of mappings live at once: arm A is the set itself, arm B the set with `mappings` in place of its own.
+
+    `percent` of the records, chosen by `mapping.experiment.arm_of` with `salt`, go to B.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: int = Field(ge=1)
+    percent: float = Field(gt=0, lt=100)
+    salt: str
+    mappings: tuple[Mapping, ...] = Field(min_length=1)
+
+
 class MappingSet(BaseModel):
     """All mappings of one (tenant or *, connector, entity) at one revision of the registry.
 
@@ -64,6 +78,7 @@ class MappingSet(BaseModel):
     primary_key: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     mappings: tuple[Mapping, ...] = ()
+    experiment: Experiment | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -79,7 +94,8 @@ class MappingSet(BaseModel):
 def compose(base: MappingSet | None, override: MappingSet | None) -> MappingSet | None:
     """The set a tenant's records are mapped by: the override's mappings over the base's, target by target.
 
-    The revision is the newest of the two. None if both are None or no mapping remains.
+    The revision is the newest of the two. Of two experiments the tenant's own runs; the connector's leaves alone what
+    the tenant maps itself. None if both are None or no mapping remains.
     """
     if base is None or override is None:
         composed = override or base
@@ -97,7 +113,16 @@ def compose(base: MappingSet | None, override: MappingSet | None) -> MappingSet 
         primary_key=override.primary_key or base.primary_key,
         ignored=_merged(base.ignored, override.ignored),
         mappings=tuple(targets.values()),
+        experiment=override.experiment or _for_tenant(base.experiment, override),
     )
+
+
+def _for_tenant(experiment: Experiment | None, override: MappingSet) -> Experiment | None:
+    own = {m.target for m in override.mappings}
+    if experiment is None or not any(m.target in own for m in experiment.mappings):
+        return experiment
+    left = tuple(m for m in experiment.mappings if m.target not in own)
+    return experiment.model_copy(update={"mappings": left}) if left else None
 
 
 def _merged(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
