@@ -1,7 +1,8 @@
 """What is announced, and how often."""
 
-from agents.novel_fields import PATHS_OF_A_SOURCE, NovelFields
+from agents.novel_fields import FIRST_LOOK_SECONDS, PATH_CHARACTERS, PATHS_OF_A_SOURCE, SAMPLE_RECORDS, NovelFields
 from mapping.origin import Origin
+from mapping.profile import fingerprint
 from schemas.messages import RawCoordinates
 
 ACME = Origin("acme", "crm", "customer", "crm")
@@ -79,12 +80,73 @@ def test_ignored_paths_and_what_lies_inside_them_are_not_told() -> None:
 def test_keys_that_are_data_do_not_flood_the_topic() -> None:
     novel = NovelFields(reannounce_seconds=60)
     novel.begin()
-    told = sum(len(novel.announce(ACME, {f"user_{n}": 1}, place=PLACE)) for n in range(PATHS_OF_A_SOURCE + 500))
-    assert told == PATHS_OF_A_SOURCE
+    told = [f for n in range(PATHS_OF_A_SOURCE + 500) for f in novel.announce(ACME, {f"user_{n}": 1}, place=PLACE)]
+    assert len([field for field in told if field.reason == "unmapped"]) == PATHS_OF_A_SOURCE
+    assert [field.path for field in told if field.reason == "too_many_fields"] == [None]
 
 
 def test_a_key_as_long_as_a_record_is_not_announced() -> None:
     novel = NovelFields(reannounce_seconds=60)
     novel.begin()
-    told = novel.announce(ACME, {"k" * 900_000: 1, "short": {"n" * 2_000: 1, "m": 1}}, place=PLACE)
+    told = novel.announce(ACME, {"k" * 900_000: 1, "short": {"n" * PATH_CHARACTERS: 1, "m": 1}}, place=PLACE)
     assert [field.path for field in told] == ["short.m"]
+
+
+def test_a_batch_announces_each_new_path_once_with_its_profile_so_far() -> None:
+    novel = NovelFields(reannounce_seconds=60)
+    novel.begin()
+    watch = novel.watch(ACME)
+    looked = 0
+    for n in range(1_000):
+        leftover = {"mail": f"u{n}@x.io", "plan": "pro" if n % 2 else "free", "born": 1_700_000_000 + n}
+        if watch.samples_left or fingerprint(leftover) not in watch.shapes:
+            watch.take(leftover, PLACE)
+            looked += 1
+    told = {field.path: field for field in novel.drain()}
+    novel.committed()
+    assert looked == SAMPLE_RECORDS
+    assert told["mail"].profile.format == "email"
+    assert (told["plan"].profile.words, told["plan"].profile.present) == (2, SAMPLE_RECORDS)
+    assert told["born"].profile.format == "epoch-seconds"
+    assert told["born"].profile.magnitudes == (10, 10)
+    assert not {"u1@x.io", "pro"} & set(told["mail"].model_dump_json().split('"'))
+    assert novel.drain() == []
+
+
+def test_a_path_is_told_again_when_its_profile_has_changed_much() -> None:
+    novel = NovelFields(reannounce_seconds=60)
+    for n in range(40):
+        novel.begin()
+        told = novel.announce(ACME, {"code": n if n < 30 else "a-1"}, place=PLACE)
+        novel.committed()
+        if n == 0:
+            assert told[0].types == ("integer",)
+        elif told:
+            assert told[0].types == ("integer", "string")
+            assert n == 39  # after twice the records of the last look
+            return
+    raise AssertionError("not told again")
+
+
+def test_a_settled_source_is_looked_at_again_from_time_to_time() -> None:
+    clock = Clock()
+    novel = NovelFields(reannounce_seconds=3600, clock=clock)
+    novel.begin()
+    watch = novel.watch(ACME)
+    while watch.samples_left or not watch.shapes:
+        watch.take({"a": 1}, PLACE)
+    novel.drain()
+    novel.committed()
+    clock.now = FIRST_LOOK_SECONDS + 1
+    novel.begin()
+    assert watch.samples_left > 0
+
+
+def test_an_unknown_source_is_told_before_its_paths() -> None:
+    novel = NovelFields(reannounce_seconds=60)
+    novel.begin()
+    novel.watch(ACME, reason="unknown_source").take({"a": 1}, PLACE)
+    assert [(field.path, field.reason) for field in novel.drain()] == [
+        (None, "unknown_source"),
+        ("a", "unknown_source"),
+    ]
