@@ -13,6 +13,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -226,7 +227,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, network: PinnedNetwork) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=_tls(),
             max_connections=None,
             max_keepalive_connections=256,
             keepalive_expiry=30.0,
@@ -292,6 +293,11 @@ def _unpacked(unpack: Any, raw: bytes) -> tuple[bytes, bytes]:
         return unpack.decompress(raw, _PIECE), unpack.unconsumed_tail
     except zlib.error:
         raise BadResponse("the response says gzip and is none") from None
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 def _look_up(host: str, port: int) -> list[str]:
