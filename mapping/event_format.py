@@ -40,11 +40,11 @@ class Format(Protocol):
     def encoder(self, kind: FieldKind) -> Callable[[Any], Any]:
         """The piece of one value of `kind`."""
 
-    def list_encoder(self, field: CanonicalField) -> Callable[[list[Any]], Any]:
-        """The piece of a list: of values, or of tuples of values (None where absent) in the order of the members."""
+    def strings(self) -> Callable[[list[str]], Any]:
+        """The piece of a list of strings, the only plain values that lists of the model hold."""
 
-    def row(self, field: CanonicalField) -> Callable[[Sequence[Any]], Any]:
-        """The piece of a list of one record, from the pieces of its members."""
+    def rows(self, field: CanonicalField) -> Callable[[Sequence[Sequence[Any]]], Any]:
+        """The piece of a list of records, from the pieces of their members."""
 
     def head(
         self,
@@ -105,19 +105,11 @@ class AvroFormat:
     def encoder(self, kind: FieldKind) -> Callable[[Any], bytes]:
         return avro.ENCODERS[kind]
 
-    def list_encoder(self, field: CanonicalField) -> Callable[[list[Any]], bytes]:
-        if field.members:
-            encoders = [avro.ENCODERS[_kind(member)] for member in field.members]
-            return lambda rows: avro.plain_block(
-                b"".join(avro.NULL if v is None else encode(v) for encode, v in zip(encoders, row, strict=True))
-                for row in rows
-            )
-        # Strings are the only list elements of the model; their union branch byte is left away.
-        return avro.plain_strings
+    def strings(self) -> Callable[[list[str]], bytes]:
+        return avro.plain_strings  # its elements stand in no union
 
-    def row(self, _field: CanonicalField) -> Callable[[Sequence[bytes]], bytes]:
-        one, end = avro.plain_long(1), avro.EMPTY
-        return lambda pieces: one + b"".join(pieces) + end
+    def rows(self, _field: CanonicalField) -> Callable[[Sequence[Sequence[bytes]]], bytes]:
+        return lambda rows: avro.plain_long(len(rows)) + b"".join(map(b"".join, rows)) + avro.EMPTY
 
     def head(
         self,
@@ -206,18 +198,12 @@ class ValuesFormat:
     def encoder(self, _kind: FieldKind) -> Callable[[Any], Any]:
         return _unchanged
 
-    def list_encoder(self, field: CanonicalField) -> Callable[[list[Any]], Any]:
-        if not field.members:
-            return _unchanged
-        encoders = [(member.name, self.encoder(_kind(member))) for member in field.members]
-        return lambda rows: [
-            {name: None if v is None else encode(v) for (name, encode), v in zip(encoders, row, strict=True)}
-            for row in rows
-        ]
+    def strings(self) -> Callable[[list[str]], Any]:
+        return _unchanged
 
-    def row(self, field: CanonicalField) -> Callable[[Sequence[Any]], Any]:
+    def rows(self, field: CanonicalField) -> Callable[[Sequence[Sequence[Any]]], Any]:
         names = [member.name for member in field.members]
-        return lambda pieces: [dict(zip(names, pieces, strict=True))]
+        return lambda rows: [dict(zip(names, pieces, strict=True)) for pieces in rows]
 
     def timestamp(self, micros: int) -> Any:
         """How a time in the `aam` block is written."""
@@ -341,11 +327,6 @@ def event_id(tenant: str, delivery: Delivery, index: int) -> str:
 
 def _unchanged(value: Any) -> Any:
     return value
-
-
-def _kind(field: CanonicalField) -> FieldKind:
-    assert field.kind is not None, "members and elements of lists are plain values"
-    return field.kind
 
 
 _JSON_ENCODERS: Final[dict[FieldKind, Callable[[Any], Any]]] = {

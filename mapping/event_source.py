@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapping.event_format import Format, event_id
-from mapping.fill_list import fill_first, fill_list, fill_rows
+from mapping.fill_list import fill_first, fill_list
 from mapping.path import EACH, MISSING, Path, Step
 from mapping.plan import EventPlan, FieldPlan, FieldSource, RecordsPlan, SetPlan
 from mapping.source_tree import SourceNode, is_plain, put_rest, requoted, split_inner
@@ -38,12 +38,11 @@ class EventSource:
         self._start()
         self._line(0, "def make(r, origin, delivery):")
         self._line(1, "left = r.copy(); c = {}; extra = {}")
-        self._split("left", whole.tree, "", self._wanted()["r"], 1)
+        alone = [path for path in (*whole.primary_key, *whole.unguarded) if not path.arrays]
+        self._split("left", whole.tree, "", self._wanted(alone)["r"], 1)
         self._line(1, "if not is_plain(left): left = requoted(left)")
         self._line(1, "if extra: left.update(extra)")
-        if whole.unguarded:
-            self.names["unguarded"] = whole.unguarded
-            self._line(1, "keep(r, unguarded, c)")
+        self._unguarded(whole.unguarded)
         self._identity(whole, source_id)
         entity = self._value(self.plan.entity.name)
         self._event("delivery", "0", "left if not c else {**left, **c}", f"[({entity}, {{}})], left")
@@ -96,10 +95,10 @@ class EventSource:
             return "x", path.steps[len(each.steps) + 1 :]
         return "r", path.steps
 
-    def _wanted(self) -> dict[str, list[tuple[tuple[Step, ...], str]]]:
+    def _wanted(self, further: Sequence[Path] = ()) -> dict[str, list[tuple[tuple[Step, ...], str]]]:
         """What is read into variables: scope → places. Fillers of lists read by themselves."""
         wanted: dict[str, list[tuple[tuple[Step, ...], str]]] = {"r": [], "x": []}
-        for path in self._inline_paths():
+        for path in (*self._inline_paths(), *further):
             if path in self.variables:
                 continue
             scope, steps = self._scoped(path)
@@ -112,7 +111,8 @@ class EventSource:
         paths: list[Path] = []
         for source in self.plan.sources.values():
             if isinstance(source, RecordsPlan):
-                paths += [path for m in source.members if not source.array for path in m.reads()]
+                paths += [source.array] if source.array else []
+                paths += [p for member in source.members for p in member.reads() if not _within(p, source.array)]
             elif _is_scalar(source) or self._is_wrapped(source):
                 paths += source.reads()
         return paths
@@ -132,7 +132,9 @@ class EventSource:
             elif child.each is None:
                 self._split_object(name, child, text, inner, indent)
             else:
-                self._line(indent, f"if {name} is not M:")
+                # An array whose elements are read whole leaves nothing over.
+                leaf = child.each.read and not child.children
+                self._line(indent, f"if {name} is not M{f' and {name}.__class__ is not list' if leaf else ''}:")
                 self._line(indent + 1, f"split_inner({name}, {self._value(child)}, {self._value(text)}, extra, c)")
                 if inner:
                     self._read_guarded(name, inner, indent)
@@ -168,6 +170,15 @@ class EventSource:
             self._line(indent, f"{name} = {variable}.get({self._value(key)}, M)")
             if inner:
                 self._read_guarded(name, inner, indent)
+
+    def _unguarded(self, paths: Sequence[Path]) -> None:
+        """Keeps what is read, but what no field is sure to give back."""
+        for path in paths:
+            if path.arrays:
+                self._line(1, f"keep(r, ({self._value(path)},), c)")
+            else:
+                variable = self.variables[path]
+                self._line(1, f"if {variable} is not M: c[{self._value(str(path))}] = {variable}")
 
     def _identity(self, whole: SetPlan, source_id: Callable[..., str]) -> None:
         self.names["source_id"] = source_id
@@ -209,12 +220,12 @@ class EventSource:
         if _is_scalar(source):
             self._scalar(source, piece)
         else:
-            self._list(source, canonical, piece)
+            self._list(source, piece)
         self._quality(source, piece)
 
-    def _list(self, plan: FieldPlan, canonical: CanonicalField, piece: str) -> None:
+    def _list(self, plan: FieldPlan, piece: str) -> None:
         if plan.field.is_list:
-            filler = fill_list(plan, self._scoped, self.form.list_encoder(canonical), self.form.empty)
+            filler = fill_list(plan, self._scoped, self.form.strings(), self.form.empty)
         else:
             filler = fill_first(plan, self._scoped, self.form.encoder(_kind(plan)), self.form.null)
         indent = self._wrapped(plan, piece) if self._is_wrapped(plan) else 1
@@ -237,23 +248,55 @@ class EventSource:
         return 2
 
     def _rows(self, source: RecordsPlan, canonical: CanonicalField, piece: str) -> None:
-        """A list of one record per element of an array."""
-        filler = fill_rows(source, self._scoped, self.form.list_encoder(canonical), self.form.empty)
-        self._line(1, f"{piece} = {self._value(filler)}(r, {self._element()}, c, u, a)")
+        """A list of one record per element of an array. If anything of it would be lost, the whole array is kept."""
+        assert source.array is not None, "checked by _field"
+        array, where = self.variables[source.array], self._value(str(source.array))
+        self._line(1, f"{piece} = EMPTY")
+        self._line(1, f"if {array}.__class__ is list:")
+        self._line(2, "rows = []; lost = {}")
+        self._line(2, f"for y in {array}:")
+        self._read_row(source, 3)
+        cells = self._cells(source, canonical, piece, 3, row=where)
+        self._line(3, f"rows.append(({', '.join(cells)},))")
+        self._line(2, f"if lost: c[{where}] = {array}")
+        self._line(2, f"if rows: {piece} = {self._value(self.form.rows(canonical))}(rows)")
+        absent = self._value([member.target for member in source.members])
+        self._line(1, f"elif {array} is M: a += {absent}")
+        self._line(1, f"elif {array} is not None: c[{where}] = {array}; u[{where}] = 'expected an array'")
+
+    def _read_row(self, source: RecordsPlan, indent: int) -> None:
+        """What the members read of the element `y`."""
+        wanted = []
+        for path in dict.fromkeys(path for member in source.members for path in member.reads()):
+            if not _within(path, source.array):
+                continue
+            steps = path.steps[len(source.array.steps) + 1 :]  # type: ignore[union-attr]  # within it
+            self.variables[path] = name = f"y{len(self.variables)}" if steps else "y"
+            if steps:
+                wanted.append((steps, name))
+        if wanted:
+            self._read_guarded("y", wanted, indent)
 
     def _row(self, source: RecordsPlan, canonical: CanonicalField, piece: str) -> None:
         """A list of the one record that is made of single values."""
+        cells = self._cells(source, canonical, piece, 1)
+        read = {self.variables[path]: None for member in source.members for path in member.reads()}
+        found = " and ".join(f"{variable} is M" for variable in read) or "True"
+        rows = self._value(self.form.rows(canonical))
+        self._line(1, f"{piece} = EMPTY if {found} else {rows}((({', '.join(cells)},),))")
+
+    def _cells(
+        self, source: RecordsPlan, canonical: CanonicalField, piece: str, indent: int, row: str | None = None
+    ) -> list[str]:
+        """The variables that hold the members of one record."""
         by_name = {member.target.partition("[].")[2]: member for member in source.members}
         cells = []
         for index, name in enumerate(m.name for m in canonical.members):
             member = by_name.get(name)
             cells.append("NULL" if member is None else f"{piece}_{index}")
             if member is not None:
-                self._scalar(member, cells[-1])
-        read = {self.variables[path]: None for member in source.members for path in member.reads()}
-        found = " and ".join(f"{variable} is M" for variable in read) or "True"
-        row = self._value(self.form.row(canonical))
-        self._line(1, f"{piece} = EMPTY if {found} else {row}(({', '.join(cells)},))")
+                self._scalar(member, cells[-1], indent, row)
+        return cells
 
     def _quality(self, plan: FieldPlan, piece: str) -> None:
         in_list = plan.field.is_list or "[]" in plan.target
@@ -264,28 +307,34 @@ class EventSource:
         if plan.provisional:
             self._line(1, f"{used} v.append({self._value(plan.target)})")
 
-    def _scalar(self, plan: FieldPlan, piece: str) -> None:
+    def _scalar(self, plan: FieldPlan, piece: str, indent: int = 1, row: str | None = None) -> None:
+        """One value. Within a `row`, named by its array, what would be lost is noted in `lost` instead."""
         encode = self.form.encoder(_kind(plan))
         if plan.path is None:
-            self._line(1, f"{piece} = {self._value(encode(plan.step()[0]))}")
+            self._line(indent, f"{piece} = {self._value(encode(plan.step()[0]))}")
             return
-        convert = self._value(_make_convert(plan, encode, self.form.null))
-        variable, target = self.variables[plan.path], self._value(plan.target)
-        if plan.transform.op == "join":
-            self._join(plan, piece, convert, target)
-            return
-        where = self._value(str(plan.path))
+        variable = self.variables[plan.path]
+        where, custom = (row, "lost") if row else (self._value(str(plan.path)), "c")
         if plan.fallbacks:
             variable, where = self._fallbacks(plan, variable, where)
-        branches = self._fast_branches(plan, variable, piece)
-        inputs = "".join(f", {self.variables[path]}" for path in plan.inputs)
-        branches += [
-            (f"{variable} is None", f"{piece} = NULL"),
-            (f"{variable} is M", f"{piece} = NULL; a.append({target})"),
-        ]
+        absent = "lost[0] = 0" if row else f"a.append({self._value(plan.target)})"
+        convert = self._value(_make_convert(plan, encode, self.form.null, guards=plan.guards or row is not None))
+        branches = self._fast_branches(plan, variable, piece, f"{custom}[{where}] = {variable}")
+        branches += self._nothing(plan, variable, piece, absent)
         for index, (condition, statement) in enumerate(branches):
-            self._line(1, f"{'elif' if index else 'if'} {condition}: {statement}")
-        self._line(1, f"else: {piece} = {convert}({where}, c, u, {variable}{inputs})")
+            self._line(indent, f"{'elif' if index else 'if'} {condition}: {statement}")
+        inputs = "".join(f", {self.variables[path]}" for path in plan.inputs)
+        self._line(indent, f"else: {piece} = {convert}({where}, {custom}, u, {variable}{inputs})")
+
+    def _nothing(self, plan: FieldPlan, variable: str, piece: str, absent: str) -> list[tuple[str, str]]:
+        """The branches of a value that isn't there, or null."""
+        if plan.transform.op != "join":
+            return [(f"{variable} is None", f"{piece} = NULL"), (f"{variable} is M", f"{piece} = NULL; {absent}")]
+        parts = [self.variables[path] for path in plan.reads()]
+        return [
+            (" and ".join(f"{part} is M" for part in parts), f"{piece} = NULL; {absent}"),
+            (" and ".join(f"({part} is M or {part} is None)" for part in parts), f"{piece} = NULL"),
+        ]
 
     def _fallbacks(self, plan: FieldPlan, variable: str, where: str) -> tuple[str, str]:
         value, path = f"w{len(self.lines)}", f"p{len(self.lines)}"
@@ -297,18 +346,11 @@ class EventSource:
         self._line(1, f"if {variable} is None and {value} is not None: c[{where}] = None")
         return value, path
 
-    def _join(self, plan: FieldPlan, piece: str, convert: str, target: str) -> None:
-        variables = [self.variables[path] for path in plan.reads()]
-        self._line(1, f"if {' and '.join(f'{name} is M' for name in variables)}: {piece} = NULL; a.append({target})")
-        self._line(1, f"elif {' and '.join(f'({name} is M or {name} is None)' for name in variables)}: {piece} = NULL")
-        where = self._value(str(plan.path))
-        self._line(1, f"else: {piece} = {convert}({where}, c, u, {', '.join(variables)})")
-
     def _template(self, name: str, piece: str, value: str, factor: str = "") -> str:
         return self.form.templates[name].format(piece=piece, value=value, factor=factor)
 
-    def _fast_branches(self, plan: FieldPlan, variable: str, piece: str) -> list[tuple[str, str]]:
-        """The common exact cases, written out: (condition, statement)."""
+    def _fast_branches(self, plan: FieldPlan, variable: str, piece: str, keep_it: str) -> list[tuple[str, str]]:
+        """The common cases, written out: (condition, statement)."""
         if not self.form.templates:
             return []
         a_string = f"{variable}.__class__ is str"
@@ -323,12 +365,27 @@ class EventSource:
             case "upper", FieldKind.STRING:
                 safe = f"{a_string} and {variable}.islower() and {variable}.isascii()"
                 branches = [(safe, self._template("string", piece, f"{variable}.upper()"))]
+            case "join", FieldKind.STRING:
+                branches = self._join_branches(plan, variable, piece, keep_it)
             case "enum", kind:
                 table = self._value(_enum_table(plan, self.form.encoder(kind)))
                 branches = [(f"{a_string} and {variable} in {table}", f"{piece} = {table}[{variable}]")]
             case _:
                 branches = self._number_branches(plan, variable, piece)
         return branches
+
+    def _join_branches(self, plan: FieldPlan, variable: str, piece: str, keep_it: str) -> list[tuple[str, str]]:
+        """Only texts: all of them, or the first alone."""
+        separator = self._value(plan.transform.params.get("separator", " "))
+        parts = [variable, *(self.variables[path] for path in plan.inputs)]
+        text = f"{variable}.__class__ is str and {variable}"
+        alone = [text, *(f"({part} is None or {part} is M)" for part in parts[1:])]
+        kept = f"; {keep_it}" if plan.guards or keep_it.startswith("lost") else ""
+        joined = self._template("string", piece, f"{separator}.join(({', '.join(parts)},))")
+        return [
+            (" and ".join(f"{part}.__class__ is str and {part}" for part in parts), joined + kept),
+            (" and ".join(alone), self._template("string", piece, variable) + kept),
+        ]
 
     def _number_branches(self, plan: FieldPlan, variable: str, piece: str) -> list[tuple[str, str]]:
         an_int = f"{variable}.__class__ is int"
@@ -381,9 +438,14 @@ def _enum_table(plan: FieldPlan, encode: Callable[[Any], Any]) -> dict[str, Any]
     return table
 
 
-def _make_convert(plan: FieldPlan, encode: Callable[[Any], Any], null: Any) -> Callable[..., Any]:
+def _within(path: Path, array: Path | None) -> bool:
+    """Whether `path` leads through an element of `array`."""
+    return array is not None and path.steps[: len(array.steps) + 1] == (*array.steps, EACH)
+
+
+def _make_convert(plan: FieldPlan, encode: Callable[[Any], Any], null: Any, *, guards: bool) -> Callable[..., Any]:
     """(path, custom, unconverted, value, *inputs) → piece, noting what would be lost."""
-    step, guards = plan.step, plan.guards
+    step = plan.step
 
     def convert(path: str, custom: dict[str, Any], unconverted: dict[str, str], value: Any, *inputs: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Fills lists: of strings, of records, and single values taken from a list. Called by the compiled function.
+"""Fills lists of strings, and single values taken from a list. Called by the compiled function.
 
 An array is regular if every element gives its value, exactly; of a regular one nothing needs keeping. Of any other the
 whole array is copied to the event's custom fields.
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mapping.path import EACH, MISSING, Path, Step
-from mapping.plan import FieldPlan, RecordsPlan
+from mapping.plan import FieldPlan
 from mapping.transforms import Unconvertible
 
 Scoped = Callable[[Path], tuple[str, tuple[Step, ...]]]
@@ -43,9 +43,12 @@ def fill_list(plan: FieldPlan, scoped: Scoped, encode: Callable[[list[Any]], Any
         return lambda *_scope: constant
     places = [_Place(path, scoped) for path in (plan.path, *plan.fallbacks)]
     target, step, guards = plan.target, plan.step, plan.guards
+    plain = plan.transform.op == "copy" and plan.path.arrays == 1
 
     def fill(record: Any, element: Any, custom: dict[str, Any], unconverted: dict[str, str], absent: list[str]) -> Any:
         place, value = _first_present(places, record, element)
+        if plain and place is places[0] and value.__class__ is list and all(v.__class__ is str for v in value):
+            return encode(value) if value else empty
         if value is MISSING:
             if place.whole(record, element) is MISSING:
                 absent.append(target)
@@ -117,72 +120,3 @@ def fill_first(plan: FieldPlan, scoped: Scoped, encode: Callable[[Any], Any], nu
         return encode(canonical)
 
     return fill
-
-
-def _member_order(plan: RecordsPlan) -> list[FieldPlan | None]:
-    by_name = {member.target.partition("[].")[2]: member for member in plan.members}
-    return [by_name.get(field.name) for field in plan.field.members]
-
-
-def fill_rows(plan: RecordsPlan, scoped: Scoped, encode: Callable[[list[Any]], Any], empty: Any) -> Fill:
-    """A list of records, one per element of the array."""
-    assert plan.array is not None, "records of single values are written out"
-    array = _Place(plan.array, scoped)
-    depth = len(plan.array.steps) + 1
-    members = _member_order(plan)
-    # Per member, its reads: (path within the element, None) or (None, place outside of it).
-    reads = [
-        [
-            (Path(path.steps[depth:]), None)
-            if path.steps[:depth] == (*plan.array.steps, EACH)
-            else (None, _Place(path, scoped))
-            for path in (member.reads() if member else ())
-        ]
-        for member in members
-    ]
-
-    def fill(record: Any, element: Any, custom: dict[str, Any], unconverted: dict[str, str], absent: list[str]) -> Any:
-        rows = array.value(record, element)
-        if not isinstance(rows, list):
-            if rows is MISSING:
-                absent += [member.target for member in plan.members]
-            elif rows is not None:
-                custom[array.array_text] = rows
-                unconverted[array.array_text] = "expected an array"
-            return empty
-        regular = True
-        filled = []
-        for row in rows:
-            values = [
-                [inner.read(row) if inner else place.value(record, element) for inner, place in member_reads]  # type: ignore[union-attr]  # one of the two is set
-                for member_reads in reads
-            ]
-            pieces = []
-            for member, read in zip(members, values, strict=True):
-                piece, exact = _row_value(member, read, array.array_text, unconverted)
-                pieces.append(piece)
-                regular = regular and exact
-            filled.append(tuple(pieces))
-        if not regular:
-            custom[array.array_text] = rows
-        return encode(filled) if filled else empty
-
-    return fill
-
-
-def _row_value(
-    member: FieldPlan | None, values: Sequence[Any], array: str, unconverted: dict[str, str]
-) -> tuple[Any, bool]:
-    """(canonical value or None, whether the source can be told from it)."""
-    if member is None:
-        return None, True
-    if values and values[0] is MISSING:
-        return None, False
-    if values and values[0] is None:
-        return None, True
-    try:
-        canonical, exact = member.step(*values)
-    except Unconvertible as reason:
-        unconverted[array] = str(reason)
-        return None, False
-    return canonical, exact or not values

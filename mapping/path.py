@@ -68,7 +68,9 @@ class Path:
         return _read(record, self.steps)
 
     def reader(self) -> Callable[[Any], Any]:
-        """`read` as a function; quick for a path of one or two plain steps."""
+        """`read` as a function; quick for a path of one or two plain steps, and for an array's elements or their keys."""
+        if self.arrays == 1 and len(self.steps) - self.steps.index(EACH) <= 2 and self.steps[0] is not EACH:
+            return self._array_reader()
         if self.arrays or not 1 <= len(self.steps) <= 2:
             return self.read
         first, last = self.steps[0], self.steps[-1]
@@ -80,6 +82,19 @@ class Path:
             return inner.get(last, MISSING) if inner.__class__ is dict else MISSING
 
         return read_inner
+
+    def _array_reader(self) -> Callable[[Any], Any]:
+        array, key = self.before_each().reader(), self.steps[-1]
+
+        def read_elements(record: Any) -> Any:
+            value = array(record)
+            if value.__class__ is not list:
+                return MISSING
+            if key is EACH:
+                return value
+            return [element.get(key, MISSING) if element.__class__ is dict else MISSING for element in value]
+
+        return read_elements
 
 
 def _read(value: Any, steps: tuple[Step, ...]) -> Any:
