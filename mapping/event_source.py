@@ -12,7 +12,7 @@ from mapping.event_format import Format, event_id
 from mapping.fill_list import fill_first, fill_list
 from mapping.path import EACH, MISSING, Path, Step
 from mapping.plan import EventPlan, FieldPlan, FieldSource, RecordsPlan, SetPlan
-from mapping.source_tree import SourceNode, is_plain, put_rest, requoted, split_inner
+from mapping.source_tree import SourceNode, is_plain, requoted, rest_of
 from mapping.transforms import Unconvertible, minor_unit_exponents
 from schemas.canonical_model import CanonicalField, FieldKind
 
@@ -37,11 +37,10 @@ class EventSource:
         """`apply(record, origin, delivery)` → ([(entity, event)], leftover), of a set with one event a record."""
         self._start()
         self._line(0, "def make(r, origin, delivery):")
-        self._line(1, "left = r.copy(); c = {}; extra = {}")
+        self._line(1, "left = r.copy(); c = {}")
         alone = [path for path in (*whole.primary_key, *whole.unguarded) if not path.arrays]
         self._split("left", whole.tree, "", self._wanted(alone)["r"], 1)
         self._line(1, "if not is_plain(left): left = requoted(left)")
-        self._line(1, "if extra: left.update(extra)")
         self._unguarded(whole.unguarded)
         self._identity(whole, source_id)
         entity = self._value(self.plan.entity.name)
@@ -62,7 +61,7 @@ class EventSource:
     def _start(self) -> None:
         self.names.update(M=MISSING, NULL=self.form.null, EMPTY=self.form.empty, event_id=event_id)
         self.names.update(head=self.form.head, custom=self.form.custom, finish=self.form.finish)
-        self.names.update(is_plain=is_plain, requoted=requoted, put_rest=put_rest, split_inner=split_inner, keep=keep)
+        self.names.update(is_plain=is_plain, requoted=requoted, rest_of=rest_of, keep=keep)
         self.names.update(self.form.names)
 
     def _compiled(self) -> Callable[..., Any]:
@@ -124,30 +123,27 @@ class EventSource:
             whole = [name for steps, name in below if not steps]
             inner = [(steps, name) for steps, name in below if steps]
             name = whole[0] if whole else f"n{len(self.lines)}"
-            text = path + self._quoted(key)
-            self._line(indent, f"{name} = {place}.pop({self._value(key)}, M)")
-            if child.read:
-                if inner:
-                    self._read_guarded(name, inner, indent)
-            elif child.each is None:
-                self._split_object(name, child, text, inner, indent)
-            else:
+            text = path + str(Path((key,)))
+            at = self._value(key)
+            self._line(indent, f"{name} = {place}.pop({at}, M)")
+            if not child.read and child.each is None:
+                self._split_object(name, child, text, inner, f"{place}[{at}]", indent)
+                continue
+            if not child.read:
                 # An array whose elements are read whole leaves nothing over.
-                leaf = child.each.read and not child.children
+                leaf = child.each is not None and child.each.read and not child.children
                 self._line(indent, f"if {name} is not M{f' and {name}.__class__ is not list' if leaf else ''}:")
-                self._line(indent + 1, f"split_inner({name}, {self._value(child)}, {self._value(text)}, extra, c)")
-                if inner:
-                    self._read_guarded(name, inner, indent)
+                self._line(indent + 1, f"p = rest_of({name}, {self._value(child)}, {self._value(text)}, c)")
+                self._line(indent + 1, f"if p is not M: {place}[{at}] = p")
+            if inner:
+                self._read_guarded(name, inner, indent)
 
-    def _quoted(self, key: str) -> str:
-        return str(Path((key,)))
-
-    def _split_object(self, name: str, node: SourceNode, text: str, inner: Wanted, indent: int) -> None:
+    def _split_object(self, name: str, node: SourceNode, text: str, inner: Wanted, place: str, indent: int) -> None:
         rest = f"m{len(self.lines)}"
         self._line(indent, f"if {name}.__class__ is dict and {name}:")
         self._line(indent + 1, f"{rest} = {name}.copy()")
         self._split(rest, node, text + ".", inner, indent + 1)
-        self._line(indent + 1, f"if {rest}: put_rest({rest}, {self._value(text + '.')}, extra)")
+        self._line(indent + 1, f"if {rest}: {place} = {rest}")
         self._line(indent, "else:")
         if inner:
             self._line(indent + 1, " = ".join([*(variable for _, variable in inner), "M"]))

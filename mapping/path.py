@@ -68,7 +68,7 @@ class Path:
         return _read(record, self.steps)
 
     def reader(self) -> Callable[[Any], Any]:
-        """`read` as a function; quick for a path of one or two plain steps, and for an array's elements or their keys."""
+        """`read` as a function; quick for one or two plain steps, and for an array's elements or their keys."""
         if self.arrays == 1 and len(self.steps) - self.steps.index(EACH) <= 2 and self.steps[0] is not EACH:
             return self._array_reader()
         if self.arrays or not 1 <= len(self.steps) <= 2:

@@ -1,7 +1,8 @@
 """Which places of a record a mapping set reads, as a tree, and what of a record it leaves over.
 
-A leaf that no mapping reads is *left over*: it goes to custom fields, and its path may be novel. A value that stands
-where the tree expected an object or array (null, say) is *kept*: known, but still not to be lost.
+A leaf that no mapping reads is *left over*: it goes to custom fields, and its path may be novel. An object or array of
+which a part is read is left over in its own shape, without that part. A value that stands where the tree expected an
+object or array (null, say) is *kept*: known, but still not to be lost.
 """
 
 from collections.abc import Iterable
@@ -37,12 +38,6 @@ def requoted(left: dict[str, Any]) -> dict[str, Any]:
         _plain_keys.clear()
     _plain_keys.update(key for key in left if _quoted[key] == key)
     return {_quoted[key]: value for key, value in left.items()}
-
-
-def put_rest(rest: dict[str, Any], prefix: str, left: dict[str, Any]) -> None:
-    """Puts all of an object that nobody reads into `left`, by path."""
-    for key, inner in rest.items():
-        left[prefix + _quoted[key]] = inner
 
 
 class SourceNode:
@@ -85,43 +80,50 @@ def split_leftover(
     children = node.children
     for key, inner in value.items():
         child = children.get(key)
+        path = prefix + _quoted[key]
         if child is None:
-            left[prefix + _quoted[key]] = inner
-        elif not child.read:
-            split_inner(inner, child, prefix + _quoted[key], left, kept)
+            left[path] = inner
+        elif not child.read and (rest := rest_of(inner, child, path, kept)) is not MISSING:
+            left[path] = rest
 
 
-def split_inner(value: Any, node: SourceNode, path: str, left: dict[str, Any], kept: dict[str, Any]) -> None:
-    """The same of a value of any type, at `path`, that no mapping reads whole."""
-    if value.__class__ is dict and value and node.children:
-        split_leftover(value, node, path + ".", left, kept)
-    elif value.__class__ is list and node.each is not None:
+def rest_of(value: Any, node: SourceNode, path: str, kept: dict[str, Any]) -> Any:
+    """What `node` doesn't read of the value at `path`, in the value's own shape; MISSING if nothing remains."""
+    if value.__class__ is dict and value:
+        return _rest_of_object(value, node, path, kept) if node.children else value
+    if value.__class__ is list and node.each is not None and not (node.fans_out and not value):
         if node.fans_out:
-            if not value:
-                kept[path] = value
-            return
+            return MISSING
         rest = [_rest(element, node.each) for element in value]
-        if any(part is not MISSING for part in rest):
-            left[path] = [{} if part is MISSING else part for part in rest]
-    elif value.__class__ is dict and value:
-        left[path] = value
-    else:
-        kept[path] = value
+        return MISSING if all(part is MISSING for part in rest) else [{} if p is MISSING else p for p in rest]
+    kept[path] = value
+    return MISSING
+
+
+def _rest_of_object(value: dict[str, Any], node: SourceNode, path: str, kept: dict[str, Any]) -> Any:
+    rest = value.copy()
+    for key, child in node.children.items():
+        inner = rest.pop(key, MISSING)
+        if inner is MISSING or child.read:
+            continue
+        part = rest_of(inner, child, f"{path}.{_quoted[key]}", kept)
+        if part is not MISSING:
+            rest[key] = part
+    return rest or MISSING
 
 
 def _rest(value: Any, node: SourceNode) -> Any:
-    """What `node` doesn't read of one array element, in the element's own shape; MISSING if it reads all."""
+    """The same of one array element; there, an oddity remains where it stands."""
     if node.read:
         return MISSING
     if value.__class__ is dict and node.children:
-        parts = {key: inner for key, inner in value.items() if key not in node.children}
+        rest = value.copy()
         for key, child in node.children.items():
-            if key in value and (part := _rest(value[key], child)) is not MISSING:
-                parts[key] = part
-        return parts or MISSING
+            inner = rest.pop(key, MISSING)
+            if inner is not MISSING and (part := _rest(inner, child)) is not MISSING:
+                rest[key] = part
+        return rest or MISSING
     if value.__class__ is list and node.each is not None:
-        inner_parts = [_rest(element, node.each) for element in value]
-        if all(part is MISSING for part in inner_parts):
-            return MISSING
-        return [{} if part is MISSING else part for part in inner_parts]
+        parts = [_rest(element, node.each) for element in value]
+        return MISSING if all(part is MISSING for part in parts) else [{} if p is MISSING else p for p in parts]
     return value
