@@ -4,10 +4,11 @@ The rules: the same content is no change; a seed never overwrites what a person 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mapping.mapping_set import Mapping as FieldMapping
+from registry.errors import InvalidDecision
 
 Key = tuple[str, str, str]
 """(tenant or *, connector, entity), as in the mapping table."""
@@ -18,7 +19,8 @@ Target = tuple[str, str]
 Method = Literal["rag", "llm", "manual", "seed"]
 """How a mapping was found; `manual` is a person's word."""
 
-Status = Literal["active", "provisional", "removed"]
+Status = Literal["proposed", "trial", "provisional", "active", "removed", "rejected", "superseded"]
+"""Of a version. What holds is provisional, active or removed; only the first two are mappings that workers use."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +30,29 @@ class Declaration:
     primary_key: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
+    def described(self) -> dict[str, Any]:
+        """As the audit trail tells it."""
+        return {"primary_key": list(self.primary_key), "ignored": list(self.ignored)}
+
 
 @dataclass(frozen=True)
 class SetEdit:
-    """Changes of one set that belong together. `retire_others`: what this method set before and doesn't now, goes."""
+    """Changes of one set that belong together. `retire_others`: what this method set before and doesn't now, goes.
+
+    `evidence`: what each target's mapping rests on, for the audit trail; scores and shapes, never values.
+    """
 
     key: Key
     mappings: tuple[FieldMapping, ...] = ()
     removals: tuple[Target, ...] = ()
     declaration: Declaration | None = None
     retire_others: bool = False
+    evidence: Mapping[Target, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Version:
-    """The latest version of one target. `person`: a person set, approved or removed it."""
+    """The version that holds for one target. `person`: a person set, approved, removed or restored it."""
 
     mapping: FieldMapping
     number: int
@@ -53,12 +63,18 @@ class Version:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """One row to write. `replaces`: there is an active version to retire first."""
+    """One row to write. `replaces`: there is an active version to retire first.
+
+    `method` None: that of the decision. `restores`: the version that a rollback brings back, 0 if it is that there was
+    none.
+    """
 
     mapping: FieldMapping
     number: int
     status: Status
     replaces: bool
+    method: Method | None = None
+    restores: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +88,66 @@ class Plan:
         return bool(self.versions) or self.declaration is not None
 
 
-def plan_versions(edit: SetEdit, latest: Mapping[Target, Version], method: Method) -> tuple[NewVersion, ...]:
-    """The versions that `edit` adds to `latest` (target → its latest version), in the edit's order."""
+@dataclass(frozen=True)
+class Proposal:
+    """An open proposal for one target."""
+
+    id: int
+    target: Target
+    number: int
+    mapping: FieldMapping
+    created_by: str
+
+
+@dataclass(frozen=True)
+class SetState:
+    """One set before a decision. `highest`: target → its highest version number, whatever became of that version."""
+
+    holding: Mapping[Target, Version] = field(default_factory=dict)
+    highest: Mapping[Target, int] = field(default_factory=dict)
+    proposals: tuple[Proposal, ...] = ()
+    on_trial: frozenset[Target] = frozenset()
+    declaration: Declaration | None = None
+    declared_by: Method | None = None
+
+    def next_number(self, target: Target) -> int:
+        """The number of the target's next version."""
+        return self.highest.get(target, 0) + 1
+
+    def outdated(self, target: Target, number: int) -> list[Proposal]:
+        """Open proposals for `target` that are older than its version `number`."""
+        return [p for p in self.proposals if p.target == target and p.number < number]
+
+
+def plan_edit(edit: SetEdit, state: SetState, method: Method) -> Plan:
+    """What `edit` changes in a set that is as `state` says. A target on trial is left alone by a seed.
+
+    Raises InvalidDecision if another method changes a target on trial.
+    """
+    versions = plan_versions(edit, state.holding, method, state.highest)
+    disturbed = [new for new in versions if new.mapping.target in state.on_trial]
+    if disturbed and method != "seed":
+        target = ".".join(disturbed[0].mapping.target)
+        raise InvalidDecision(f"an experiment runs on {target} of {'/'.join(edit.key)}: promote or stop it first")
+    return Plan(
+        tuple(new for new in versions if new not in disturbed),
+        plan_declaration(edit.declaration, state.declaration, state.declared_by, method),
+    )
+
+
+def plan_versions(
+    edit: SetEdit, latest: Mapping[Target, Version], method: Method, highest: Mapping[Target, int] | None = None
+) -> tuple[NewVersion, ...]:
+    """The versions that `edit` adds, in the edit's order.
+
+    `latest`: target → the version that holds. `highest`: target → its highest number, where that is another one.
+    """
     wanted = [(m.target, m) for m in edit.mappings]
     removals = [*edit.removals, *_dropped(edit, latest, method)]
-    return (*_puts(wanted, latest, method), *_removals(removals, latest, method))
+    planned = (*_puts(wanted, latest, method), *_removals(removals, latest, method))
+    return tuple(
+        replace(new, number=max(new.number, (highest or {}).get(new.mapping.target, 0) + 1)) for new in planned
+    )
 
 
 def plan_declaration(
@@ -135,7 +206,7 @@ def mapping_of(row: Sequence[Any]) -> FieldMapping:
             "fallbacks": fallbacks,
             "transform": transform,
             "confidence": confidence,
-            "status": "active" if status == "removed" else status,
+            "status": "provisional" if status in ("provisional", "trial") else "active",
         }
     )
 

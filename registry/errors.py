@@ -6,7 +6,8 @@ AamError
 ├── Misconfigured
 │   └── RegistryMisconfigured
 ├── InvalidRecord
-│   └── InvalidMapping
+│   ├── InvalidMapping
+│   └── InvalidDecision
 └── Bug
     └── RegistryBug
 """
@@ -31,6 +32,10 @@ class RegistryMisconfigured(Misconfigured):
 
 class InvalidMapping(InvalidRecord):
     """What was to be stored is no mapping that a worker could use; nothing was stored."""
+
+
+class InvalidDecision(InvalidRecord):
+    """What was decided can't be done as things stand, or not by this person; nothing was changed."""
 
 
 class RegistryBug(Bug):

@@ -101,7 +101,7 @@ class Outbox:
             announced, published = _publication(connection)
             known = max(announced, (epoch, 0))
             if topic is not None and topic > known:
-                connection.execute(QUERIES["raise_epoch"], {"above": topic[0]})
+                connection.execute(QUERIES["raise_epoch"], {"above": topic[0], "seen": topic[1]})
                 connection.execute(QUERIES["demand_everything"])
                 return True
             if topic is None or topic < published:
@@ -113,7 +113,7 @@ class Outbox:
         """Makes the epoch higher than `above`; the epoch now. A raised epoch demands a full snapshot."""
         with transaction(self._pool) as connection:
             connection.execute(QUERIES["lock_revision"], {"lock": AdvisoryLock.REVISION})
-            connection.execute(QUERIES["raise_epoch"], {"above": above})
+            connection.execute(QUERIES["raise_epoch"], {"above": above, "seen": 0})
             return read_revision(connection)[0]
 
     def pending(self) -> Publication | None:

@@ -12,11 +12,14 @@ SELECT epoch, revision FROM registry_revision
 UPDATE registry_revision SET revision = revision + 1 RETURNING revision
 
 -- raise_epoch --
-UPDATE registry_revision SET epoch = %(above)s + 1 WHERE epoch <= %(above)s
-
--- find_source --
-SELECT primary_key, ignored, method FROM source_entity
-WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
+-- Revisions that a lost state had given out are not given out again: events bear them.
+WITH raised AS (
+    UPDATE registry_revision SET epoch = %(above)s + 1, revision = greatest(revision, %(seen)s)
+    WHERE epoch <= %(above)s
+    RETURNING epoch, revision
+)
+INSERT INTO registry_epoch (epoch, after_revision, lost_through)
+SELECT raised.epoch, before.revision, raised.revision FROM raised, registry_revision AS before
 
 -- touch_source --
 -- The set exists from its first change on, and bears the revision of its latest.
@@ -24,33 +27,156 @@ INSERT INTO source_entity (tenant, source_system, source_entity, revision)
 VALUES (%(tenant)s, %(connector)s, %(entity)s, %(revision)s)
 ON CONFLICT (tenant, source_system, source_entity) DO UPDATE SET revision = EXCLUDED.revision, updated_at = now()
 
+-- hear_of_source --
+-- A proposal's set exists, and changes nothing.
+INSERT INTO source_entity (tenant, source_system, source_entity, revision)
+SELECT %(tenant)s, %(connector)s, %(entity)s, revision FROM registry_revision
+ON CONFLICT DO NOTHING
+
 -- declare_source --
 UPDATE source_entity
 SET primary_key = %(primary_key)s, ignored = %(ignored)s, method = %(method)s, declared_by = %(actor)s
 WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
 
--- latest_versions --
--- What each target of a set is now: its highest version, which may say that it was removed.
-SELECT DISTINCT ON (canonical_entity, canonical_field)
-    canonical_entity, canonical_field, source_field, transform, confidence, status, method, approved_by, version
+-- insert_set_revision --
+INSERT INTO set_revision (
+    revision, tenant, source_system, source_entity, primary_key, ignored, method, declared_by
+) VALUES (
+    %(revision)s, %(tenant)s, %(connector)s, %(entity)s, %(primary_key)s, %(ignored)s,
+    CASE WHEN %(primary_key)s::text[] IS NOT NULL THEN %(method)s END,
+    CASE WHEN %(primary_key)s::text[] IS NOT NULL THEN %(actor)s END
+)
+
+-- declarations --
+SELECT tenant, source_system, source_entity, primary_key, ignored, method FROM source_entity
+WHERE (tenant, source_system, source_entity) IN (
+    SELECT * FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[])
+)
+
+-- holding_versions --
+-- What each target of a set is now; it may be removed.
+SELECT tenant, source_system, source_entity,
+    canonical_entity, canonical_field, source_field, transform, confidence, status,
+    method, approved_by IS NOT NULL OR restores IS NOT NULL, version
 FROM mapping_registry
-WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
-ORDER BY canonical_entity, canonical_field, version DESC
+WHERE active_from IS NOT NULL AND active_until IS NULL AND (tenant, source_system, source_entity) IN (
+    SELECT * FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[])
+)
+
+-- highest_versions --
+SELECT tenant, source_system, source_entity, canonical_entity, canonical_field, max(version) FROM mapping_registry
+WHERE (tenant, source_system, source_entity) IN (
+    SELECT * FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[])
+)
+GROUP BY 1, 2, 3, 4, 5
+
+-- undecided_versions --
+SELECT tenant, source_system, source_entity,
+    canonical_entity, canonical_field, source_field, transform, confidence, status, id, version, created_by
+FROM mapping_registry
+WHERE status IN ('proposed', 'trial') AND (tenant, source_system, source_entity) IN (
+    SELECT * FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[])
+)
+ORDER BY version
 
 -- retire_version --
-UPDATE mapping_registry SET is_active = false, updated_at = now()
+UPDATE mapping_registry
+SET is_active = false, active_until = %(revision)s, updated_at = now(),
+    status = CASE status WHEN 'removed' THEN 'removed' ELSE 'superseded' END
 WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
-    AND canonical_entity = %(canonical_entity)s AND canonical_field = %(canonical_field)s AND is_active
+    AND canonical_entity = %(canonical_entity)s AND canonical_field = %(canonical_field)s
+    AND active_from IS NOT NULL AND active_until IS NULL
 
 -- insert_version --
 INSERT INTO mapping_registry (
     tenant, source_system, source_entity, source_field, canonical_entity, canonical_field, transform, confidence,
-    method, created_by, approved_by, approved_at, version, revision, is_active, status
+    method, created_by, approved_by, approved_at, version, revision, is_active, status, restores, created_at
 ) VALUES (
     %(tenant)s, %(connector)s, %(entity)s, %(source_field)s, %(canonical_entity)s, %(canonical_field)s, %(transform)s,
-    %(confidence)s, %(method)s, %(actor)s, %(approved_by)s, CASE WHEN %(approved_by)s::text IS NOT NULL THEN now() END,
-    %(version)s, %(revision)s, %(status)s <> 'removed', %(status)s
+    %(confidence)s, %(method)s, %(actor)s, %(approved_by)s,
+    CASE WHEN %(approved_by)s::text IS NOT NULL THEN coalesce(%(at)s::timestamptz, clock_timestamp()) END,
+    %(version)s, %(revision)s, %(status)s IN ('active', 'provisional'), %(status)s, %(restores)s,
+    coalesce(%(at)s::timestamptz, clock_timestamp())
 )
+
+-- supersede_proposal --
+UPDATE mapping_registry SET status = 'superseded', updated_at = now() WHERE id = %(id)s AND status = 'proposed'
+
+-- insert_audit --
+INSERT INTO audit (
+    revision, action, actor, tenant, source_system, source_entity, canonical_entity, canonical_field, version,
+    before, after, reason, evidence
+) VALUES (
+    %(revision)s, %(action)s, %(actor)s, %(tenant)s, %(connector)s, %(entity)s, %(canonical_entity)s,
+    %(canonical_field)s, %(version)s, %(before)s, %(after)s, %(reason)s, %(evidence)s
+)
+
+-- read_audit --
+SELECT id, at, revision, action, actor, tenant, source_system AS connector, source_entity AS entity,
+    canonical_entity, canonical_field, version, before, after, reason, evidence
+FROM audit
+WHERE id > %(after)s
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+    AND (%(connector)s::text IS NULL OR source_system = %(connector)s)
+    AND (%(entity)s::text IS NULL OR source_entity = %(entity)s)
+    AND (%(canonical_entity)s::text IS NULL OR canonical_entity = %(canonical_entity)s)
+    AND (%(canonical_field)s::text IS NULL OR canonical_field = %(canonical_field)s)
+    AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+    AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+ORDER BY id
+LIMIT %(rows)s
+
+-- find_lost_revision --
+SELECT after_revision, lost_through FROM registry_epoch
+WHERE %(revision)s > after_revision AND %(revision)s <= lost_through
+
+-- revision_at --
+SELECT coalesce(max(revision), 0) FROM set_revision WHERE at <= %(moment)s
+
+-- declarations_at --
+-- A set's revision at a revision, and the lists that it had then. No row is the answer for a set not heard of.
+SELECT tenant, source_system, source_entity, latest.revision, declared.primary_key, declared.ignored,
+    coalesce((SELECT max(epoch) FROM registry_epoch WHERE lost_through < latest.revision), 1)
+FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[])
+    AS wanted (tenant, source_system, source_entity)
+CROSS JOIN LATERAL (
+    SELECT max(revision) AS revision FROM set_revision AS s
+    WHERE s.tenant = wanted.tenant AND s.source_system = wanted.source_system AND s.source_entity = wanted.source_entity
+        AND s.revision <= %(revision)s
+) AS latest
+LEFT JOIN LATERAL (
+    SELECT primary_key, ignored FROM set_revision AS s
+    WHERE s.tenant = wanted.tenant AND s.source_system = wanted.source_system AND s.source_entity = wanted.source_entity
+        AND s.revision <= %(revision)s AND primary_key IS NOT NULL
+    ORDER BY s.revision DESC
+    LIMIT 1
+) AS declared ON true
+
+-- versions_at --
+SELECT tenant, source_system, source_entity, canonical_entity, canonical_field, source_field, transform, confidence,
+    CASE WHEN status = 'removed' THEN 'removed' WHEN confirmed_from <= %(revision)s THEN 'active' ELSE 'provisional' END,
+    method, version
+FROM mapping_registry
+WHERE active_from <= %(revision)s AND (active_until IS NULL OR active_until > %(revision)s)
+    AND (tenant, source_system, source_entity) IN (
+        SELECT * FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[])
+    )
+ORDER BY canonical_entity, canonical_field
+
+-- experiment_at --
+SELECT e.id, e.percent, e.salt, canonical_entity, canonical_field, source_field, transform, confidence, 'trial'
+FROM experiment AS e JOIN mapping_registry AS m ON m.experiment_id = e.id
+WHERE e.started_revision <= %(revision)s AND (e.ended_revision IS NULL OR e.ended_revision > %(revision)s)
+    AND (e.tenant, e.source_system, e.source_entity) IN (
+        SELECT * FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[])
+    )
+ORDER BY canonical_entity, canonical_field
+
+-- overrides_with_arrays --
+-- Only paths into arrays can make two scopes, each sound, unsound together.
+SELECT DISTINCT tenant FROM mapping_registry
+WHERE source_system = %(connector)s AND source_entity = %(entity)s AND canonical_entity = ANY(%(canonical_entities)s)
+    AND is_active AND tenant <> '*' AND source_field LIKE '%%[]%%'
 
 -- add_to_outbox --
 INSERT INTO outbox (revision, tenant, source_system, source_entity, event)
@@ -87,10 +213,18 @@ WHERE is_active AND (tenant, source_system, source_entity) IN (
 )
 ORDER BY canonical_entity, canonical_field
 
+-- running_experiments --
+SELECT e.tenant, e.source_system, e.source_entity, e.id, e.percent, e.salt,
+    canonical_entity, canonical_field, source_field, transform, confidence, status
+FROM experiment AS e JOIN mapping_registry AS m ON m.experiment_id = e.id
+WHERE e.ended_revision IS NULL AND status = 'trial'
+ORDER BY canonical_entity, canonical_field
+
 -- list_mappings --
 SELECT id, tenant, source_system, source_entity,
     canonical_entity, canonical_field, source_field, transform, confidence, status,
-    method, created_by, approved_by, approved_at, version, revision, is_active, created_at
+    method, created_by, approved_by, approved_at, version, revision, is_active, created_at,
+    active_from, confirmed_from, active_until, restores, experiment_id
 FROM mapping_registry
 WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
     AND (%(connector)s::text IS NULL OR source_system = %(connector)s)

@@ -77,11 +77,15 @@ def test_the_ground_rules_hold_in_the_database_itself(empty_database_url: str) -
             connection.execute(insert, ("b", 2))
         for forbidden in (
             "UPDATE mapping_registry SET source_field = 'c'",
-            "UPDATE mapping_registry SET is_active = false, confidence = 0.5",
+            "UPDATE mapping_registry SET is_active = false, status = 'superseded', confidence = 0.5",
+            "UPDATE mapping_registry SET is_active = false",
+            "UPDATE mapping_registry SET active_from = 7",
+            "UPDATE mapping_registry SET is_active = false, status = 'trial'",
             "DELETE FROM mapping_registry",
+            "TRUNCATE mapping_registry",
         ):
             with pytest.raises(psycopg.errors.IntegrityError):
                 connection.execute(forbidden)
-        connection.execute("UPDATE mapping_registry SET is_active = false")
+        connection.execute("UPDATE mapping_registry SET is_active = false, status = 'superseded', active_until = 2")
         with pytest.raises(psycopg.errors.IntegrityError):
-            connection.execute("UPDATE mapping_registry SET is_active = true")
+            connection.execute("UPDATE mapping_registry SET is_active = true, status = 'active'")
