@@ -19,6 +19,7 @@ MAX_NODES: Final = 4_000_000
 MAX_KEYS: Final = 50_000
 MAX_REFERENCES_IN_A_ROW: Final = 50
 MAX_PROBLEMS: Final = 100
+NOTHING: Final[dict[str, Any]] = {}  # one object, so that readers may remember places by id()
 
 
 class InvalidDocument(Misconfigured):
@@ -52,18 +53,18 @@ class OpenApiDocument:
         reference: str | None = None
         for _ in range(MAX_REFERENCES_IN_A_ROW):
             if not isinstance(node, dict):
-                return {}, reference
+                return NOTHING, reference
             if not isinstance(node.get("$ref"), str):
                 return node, reference
             reference = node["$ref"]
             node = self._at(reference)
         self.note(f"`$ref` {_short(reference)} leads to itself")
-        return {}, reference
+        return NOTHING, reference
 
     def _at(self, reference: str) -> Any:
         if not reference.startswith("#"):
             self.note(f"`$ref` {_short(reference)} is not followed: only local ones (`#/…`) are; bundle the document")
-            return {}
+            return NOTHING
         node: Any = self.root
         for token in unquote(reference[1:]).split("/")[1:]:
             key = token.replace("~1", "/").replace("~0", "~")
@@ -73,10 +74,10 @@ class OpenApiDocument:
                 node = node[int(key)]
             else:
                 self.note(f"`$ref` {_short(reference)} leads nowhere")
-                return {}
+                return NOTHING
         if reference in ("#", "#/") or not isinstance(node, dict):
             self.note(f"`$ref` {_short(reference)} is not a schema")
-            return {}
+            return NOTHING
         return node
 
 
