@@ -13,7 +13,7 @@ from mapping.fill_list import fill_first, fill_list
 from mapping.path import EACH, MISSING, Path, Step
 from mapping.plan import EventPlan, FieldPlan, FieldSource, RecordsPlan, SetPlan
 from mapping.source_tree import SourceNode, is_plain, requoted, rest_of
-from mapping.transforms import Unconvertible, minor_unit_exponents
+from mapping.transforms import Unconvertible, iso_seconds, minor_unit_exponents
 from schemas.canonical_model import CanonicalField, FieldKind
 
 _SECONDS_SAFE = 10**10
@@ -62,6 +62,7 @@ class EventSource:
         self.names.update(M=MISSING, NULL=self.form.null, EMPTY=self.form.empty, event_id=event_id)
         self.names.update(head=self.form.head, custom=self.form.custom, finish=self.form.finish)
         self.names.update(is_plain=is_plain, requoted=requoted, rest_of=rest_of, keep=keep)
+        self.names.update(iso_seconds=iso_seconds)
         self.names.update(self.form.names)
 
     def _compiled(self) -> Callable[..., Any]:
@@ -177,14 +178,19 @@ class EventSource:
                 self._line(1, f"if {variable} is not M: c[{self._value(str(path))}] = {variable}")
 
     def _identity(self, whole: SetPlan, source_id: Callable[..., str]) -> None:
+        """The usual key is one string or integer; `source_id` knows all others."""
         self.names["source_id"] = source_id
         key = whole.primary_key
-        variable = self.variables.get(key[0]) if len(key) == 1 else None
-        if variable is None:
+        if len(key) != 1:
             self._line(1, "identity = source_id(r, delivery, c)")
             return
-        alone = f"{variable}.__class__ is str and delivery.record_id is None"
-        self._line(1, f"identity = {variable} if {alone} else source_id(r, delivery, c)")
+        variable = self.variables[key[0]]
+        kept = "" if whole.key_guarded else f"; c[{self._value(str(key[0]))}] = {variable}"
+        self._line(1, f"if {variable}.__class__ is str and delivery.record_id is None: identity = {variable}")
+        self._line(
+            1, f"elif {variable}.__class__ is int and delivery.record_id is None: identity = str({variable}){kept}"
+        )
+        self._line(1, "else: identity = source_id(r, delivery, c)")
 
     # -- fields
 
@@ -358,6 +364,11 @@ class EventSource:
                 truths = self.form.encoder(FieldKind.BOOLEAN)
                 words = (True, False)
                 branches = [(f"{variable} is {word}", f"{piece} = {self._value(truths(word))}") for word in words]
+            case "to_string", FieldKind.STRING:
+                branches = [(f"{variable}.__class__ is int", self._template("string", piece, f"str({variable})"))]
+            case "iso_time", FieldKind.TIMESTAMP:
+                exact = f"{a_string} and (t := iso_seconds({variable})) is not None"
+                branches = [(exact, self._template("timestamp", piece, "(t * 1000000)"))]
             case "upper", FieldKind.STRING:
                 safe = f"{a_string} and {variable}.islower() and {variable}.isascii()"
                 branches = [(safe, self._template("string", piece, f"{variable}.upper()"))]

@@ -5,6 +5,7 @@ dates as days since 1970-01-01 UTC, both int. A step answers (value, exact): `ex
 recovered from the canonical one; where it can't, the caller keeps a copy in the event's custom fields.
 """
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -25,6 +26,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _MICROSECOND: Final = timedelta(microseconds=1)
 # 0001-01-01 to 9999-12-31, the years that ISO 8601 and Python agree on.
+_DAY_MICROS: Final = 86_400_000_000
+_SECONDS_WITH_MICROS: Final = re.compile(r"[0-9]{10}\.[0-9]{6}")
 _TIMESTAMPS: Final = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 _INT64: Final = range(-(2**63), 2**63)
 _WORDS: Final = {
@@ -190,8 +193,10 @@ def _reshaped(reshape: Callable[[str], str], back: Callable[[str], str]) -> Call
 def _epoch(units_per_second: int) -> Callable[[dict[str, Any], FieldKind], Step]:
     factor = 1_000_000 // units_per_second
 
-    def build(_params: dict[str, Any], _kind: FieldKind) -> Step:
+    def build(_params: dict[str, Any], kind: FieldKind) -> Step:
         def epoch(value: Any) -> tuple[int, bool]:
+            if factor == 1_000_000 and value.__class__ is str and _SECONDS_WITH_MICROS.fullmatch(value):
+                return int(value[:10] + value[11:]), False  # a third of the price of a Decimal
             if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
                 raise Unconvertible(f"expected a time as a number, found {_kind_of(value)}")
             number = _decimal_of(value) if isinstance(value, str) else _copy_decimal(value)[0]
@@ -200,7 +205,12 @@ def _epoch(units_per_second: int) -> Callable[[dict[str, Any], FieldKind], Step]
             micros = number * factor
             return _in_range(int(micros)), not isinstance(value, str) and micros == int(micros)
 
-        return epoch
+        def epoch_day(value: Any) -> tuple[int, bool]:
+            micros, exact = epoch(value)
+            day, rest = divmod(micros, _DAY_MICROS)
+            return day, exact and not rest
+
+        return epoch if kind is FieldKind.TIMESTAMP else epoch_day
 
     return build
 
@@ -228,6 +238,16 @@ def _iso_datetime(value: Any) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Unconvertible("text that is no ISO 8601 time") from error
+
+
+def iso_seconds(text: str) -> int | None:
+    """Seconds since the epoch of a time written exactly as `2024-01-31T10:00:00Z`; None of any other text."""
+    if len(text) != 20 or text[19] != "Z" or not _canonical_iso(text, 0):
+        return None
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return None
 
 
 def _canonical_iso(text: str, microsecond: int) -> bool:
@@ -442,8 +462,8 @@ _KINDS: Final[dict[str, set[FieldKind]]] = {
     "number": _NUMBERS,
     "boolean": {FieldKind.BOOLEAN},
     "negate": {FieldKind.BOOLEAN},
-    "epoch_seconds": {FieldKind.TIMESTAMP},
-    "epoch_millis": {FieldKind.TIMESTAMP},
+    "epoch_seconds": {FieldKind.TIMESTAMP, FieldKind.DATE},
+    "epoch_millis": {FieldKind.TIMESTAMP, FieldKind.DATE},
     "iso_time": {FieldKind.TIMESTAMP},
     "iso_date": {FieldKind.DATE},
     "minor_units": {FieldKind.DECIMAL},

@@ -194,7 +194,7 @@ OPS = {
     "boolean": ["copy", "boolean", "negate"],
     "decimal": ["copy", "number", "scale", "minor_units"],
     "timestamp": ["epoch_seconds", "epoch_millis", "iso_time"],
-    "date": ["iso_date"],
+    "date": ["iso_date", "epoch_seconds"],
     "strings": ["copy", "upper", "split"],
 }
 PARAMS: dict[str, dict[str, Any]] = {
@@ -221,7 +221,9 @@ scalars = st.one_of(
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
-    st.sampled_from(["x", "y", "", "USD", "12.50", "2024-01-31", "2024-01-31T10:00:00Z", "true", "a,b"]),
+    st.sampled_from(
+        ["x", "y", "", "USD", "12.50", "1712345678.123456", "2024-01-31", "2024-01-31T10:00:00Z", "true", "a,b"]
+    ),
 )
 anything = st.recursive(
     scalars, lambda v: st.lists(v, max_size=2) | st.dictionaries(st.sampled_from("abo"), v, max_size=2), max_leaves=4
