@@ -61,7 +61,8 @@ def _swagger_host(document: OpenApiDocument) -> tuple[str, str, Mapping[str, str
 
 def _first_server(document: OpenApiDocument) -> tuple[str, str, Mapping[str, str]]:
     listed = document.root.get("servers")
-    servers = [s for s in listed if isinstance(s, dict) and isinstance(s.get("url"), str)] if listed else []
+    listed = listed if isinstance(listed, list) else []
+    servers = [server for server in listed if isinstance(server, dict) and isinstance(server.get("url"), str)]
     if not servers:
         return "", "no `servers`", {}
     declared = servers[0].get("variables")

@@ -85,22 +85,18 @@ def _ways(operation: Operation, asked: Mapping[str, str], answer: _Answer) -> It
         yield "link_header", None, None, "the response has a Link header"
     cursor_param = first_of(asked, WORDS["cursor_parameters"])
     last_id = first_of(asked, WORDS["last_id_parameters"])
-    next_url = answer.ending_in(WORDS["next_urls"])
-    if next_url is None and cursor_param is None and last_id is None:
+    token_param = cursor_param or last_id
+    cursor, next_url = _token(answer), answer.ending_in(WORDS["next_urls"])
+    by_token: _Way = ("cursor", token_param, cursor, f"parameter {token_param}, {cursor} in the response")
+    if token_param is not None and cursor is not None and not bare(cursor).endswith(("next", "link", "url")):
+        yield by_token
+    if next_url is None and token_param is None:
         next_url = answer.called(WORDS["plain_next"])
     if next_url is not None:
         kind: PagingKind = "odata" if "odata" in bare(next_url) else "next_url"
         yield kind, None, next_url, f"the response has a next URL at {next_url}"
-    cursor = answer.ending_in(WORDS["next_cursors"])
-    if cursor is not None and bare(cursor).endswith(WORDS["more_flags"]):
-        cursor = None  # `has_next_page` says whether, not which
-    if cursor is not None and (cursor_param or last_id):
-        yield (
-            "cursor",
-            cursor_param or last_id,
-            cursor,
-            f"parameter {cursor_param or last_id}, {cursor} in the response",
-        )
+    if token_param is not None and cursor is not None:
+        yield by_token
     if last_id is not None:
         yield "last_record_id", last_id, None, f"parameter {last_id}: the last record's id"
     offset = first_of(asked, WORDS["offset_parameters"])
@@ -113,6 +109,12 @@ def _ways(operation: Operation, asked: Mapping[str, str], answer: _Answer) -> It
         told = f"{cursor} in the response" if cursor else "where the response has the next one isn't said"
         yield "cursor", cursor_param or page, cursor, f"parameter {cursor_param or page}; {told}"
     yield "none", None, None, "neither parameters nor response speak of pages"
+
+
+def _token(answer: _Answer) -> str | None:
+    """Where the response has the next page's token; `has_next_page` says whether there is one, not which."""
+    place = answer.ending_in(WORDS["next_cursors"])
+    return None if place is None or bare(place).endswith(WORDS["more_flags"]) else place
 
 
 def guess_incremental(operation: Operation, record: View) -> IncrementalGuess | None:
@@ -174,8 +176,10 @@ def _lower_bound(operation: Operation, param: str) -> str:
     for parameter in operation.parameters:
         schema = parameter.get("schema")
         if parameter.get("name") == param and isinstance(schema, dict):
-            schemas = [schema, *(part for part in schema.get("anyOf") or () if isinstance(part, dict))]
-            bounds = {name for part in schemas for name in part.get("properties") or ()}
+            parts = schema.get("anyOf")
+            schemas = [schema, *(parts if isinstance(parts, list) else ())]
+            taken = [part.get("properties") for part in schemas if isinstance(part, dict)]
+            bounds = {name for properties in taken if isinstance(properties, dict) for name in properties}
             found = next((bound for bound in _BOUNDS if bound in bounds), None)
             return f"{param}[{found}]" if found else param
     return param

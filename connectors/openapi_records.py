@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from connectors.api_words import WORDS
+from connectors.api_words import WORDS, bare
 from connectors.openapi_document import OpenApiDocument
 from connectors.openapi_schema import SchemaReader, Schemas, View
 from connectors.resource_names import ends_in_parameter, path_segments, resource_of, singular, words
@@ -21,11 +21,13 @@ Kind = Literal["list", "read"]
 LIST_NAMES: Final = frozenset(WORDS["list_names"])
 CONTAINER_NAMES: Final = frozenset(WORDS["container_names"])
 # What stands beside records; and of that, what stands in no record.
-ENVELOPE_NAMES: Final = frozenset(WORDS["envelope_names"])
-_STRONG: Final = ENVELOPE_NAMES - set(WORDS["envelope_names_of_records_too"])
-_STATUS_NAMES: Final = frozenset(WORDS["status_names"])
+ENVELOPE_NAMES: Final = frozenset(
+    map(bare, WORDS["envelope_names"] + WORDS["more_flags"] + WORDS["next_urls"] + WORDS["next_cursors"])
+)
+_STRONG: Final = ENVELOPE_NAMES - set(map(bare, WORDS["envelope_names_of_records_too"]))
+_STATUS_NAMES: Final = frozenset(map(bare, WORDS["status_names"]))
 _ONE_NAMES: Final = CONTAINER_NAMES | {"item", "object", "record", "entity", "value"}
-_IDENTITIES: Final = frozenset({"id", "uuid", "guid", "gid", "_id"})
+_IDENTITIES: Final = frozenset({"id", "uuid", "guid", "gid"})
 _LISTED: Final = frozenset({"list", "search", "query", "find", "browse"})
 MOST_NESTED: Final = 3
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -208,19 +210,19 @@ def _candidates(reader: SchemaReader, view: View, path: tuple[str, ...], names: 
 
 def _envelope_score(view: View, *, alone: bool) -> float:
     """How much an object looks like one around records (up to 2) rather than like a record itself (down to -3)."""
-    names = {name.lower() for name in view.properties}
+    names = set(map(bare, view.properties))
     beside = len(names) - 1
     if names & _IDENTITIES:
         return -3.0 if _is_record(view) else 0.0
     known = len(names & ENVELOPE_NAMES)
     if alone and (beside == 0 or names & _STRONG or known >= beside):
         return 2.0
-    return 1.0 if names & _STRONG or known * 2 >= beside else -1.0
+    return 1.0 if names & _STRONG or known * 2 >= beside else 0.0
 
 
 def _is_record(view: View) -> bool:
     """Has an identity, and nothing that only an envelope has."""
-    names = {name.lower() for name in view.properties}
+    names = set(map(bare, view.properties))
     return bool(names & _IDENTITIES) and not names & _STRONG
 
 
@@ -232,14 +234,14 @@ def _single_place(reader: SchemaReader, view: View, response: Any, resource: lis
     """The record of a response that holds one: the whole, or the one object in an envelope."""
     if not view.is_object:
         return None
-    names = {name.lower() for name in view.properties}
+    names = set(map(bare, view.properties))
     if not names & _IDENTITIES:
         inner = [
             (name, schemas)
             for name, schemas in view.properties.items()
-            if reader.united(schemas).is_object and name.lower() not in ENVELOPE_NAMES - {"data"}
+            if reader.united(schemas).is_object and bare(name) not in ENVELOPE_NAMES - {"data"}
         ]
-        rest = names - {name.lower() for name, _ in inner}
+        rest = names - {bare(name) for name, _ in inner}
         if len(inner) == 1 and rest <= ENVELOPE_NAMES | {"object", "type"}:
             name, schemas = inner[0]
             if rest <= _STATUS_NAMES or name.lower() in _ONE_NAMES or _fits(name, _names(resource)):

@@ -16,7 +16,7 @@ from schemas.messages import JsonType, SourceField
 
 FIELDS_OF_AN_ENTITY: Final = 2_000
 DEPTH: Final = 24
-NESTED_COMBINATIONS: Final = 40
+NESTED_COMBINATIONS: Final = 100
 ENUM_VALUES: Final = 200
 DESCRIPTION_CHARACTERS: Final = 300
 
