@@ -1,14 +1,14 @@
 """`aam mappings`: set, remove, list and seed them. What a valid mapping is, `mapping.plan` decides."""
 
-import getpass
 import json
-import os
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
+from cli.actor import current_actor
 from cli.console import say, write_json, write_line, write_table
+from cli.mapping_files import export_files, import_files
 from cli.services import open_registry
 from mapping.mapping_set import ANY_TENANT, Mapping
 from registry.edits import Declaration, SetEdit
@@ -63,7 +63,7 @@ def set_mapping(
             known = store.load_set(tenant, connector, entity)
             declaration = Declaration(tuple(primary_key), known.ignored if known else ())
         edit = SetEdit((tenant, connector, entity), mappings=(mapping,), declaration=declaration)
-        revision = store.apply([edit], method="manual", actor=_actor())
+        revision = store.apply([edit], method="manual", actor=current_actor())
     write_line(f"{connector}/{entity}: {target} ← {source or 'constant'}, revision {revision}")
 
 
@@ -77,7 +77,7 @@ def remove(connector: Connector, entity: Entity, target: Target, tenant: Tenant 
             entity=entity,
             target=_target(target),
             method="manual",
-            actor=_actor(),
+            actor=current_actor(),
         )
     write_line(f"{connector}/{entity}: {target} has no mapping, revision {revision}")
 
@@ -115,16 +115,13 @@ def seed(
         raise typer.BadParameter(f"no seed for {strangers[0]!r}; there are {known}", param_hint="--connector")
     sets = load_seeds(connectors or ())
     with open_registry() as pool:
-        revision = MappingStore(pool).import_seed(sets, actor=_actor())
+        revision = MappingStore(pool).import_seed(sets, actor=current_actor())
     names = sorted({seeded.connector for seeded in sets})
     write_line(f"{', '.join(names)}: {sum(len(s.mappings) for s in sets)} mappings, revision {revision}")
 
 
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"
+app.command("import")(import_files)
+app.command("export")(export_files)
 
 
 def _target(text: str) -> tuple[str, str]:

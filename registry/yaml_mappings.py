@@ -18,7 +18,7 @@ from mapping import transforms
 from mapping.mapping_set import ANY_TENANT, MappingSet, MappingStatus, Transform
 from mapping.mapping_set import Mapping as FieldMapping
 from mapping.path import InvalidPath, parse
-from mapping.plan import validate_set
+from registry.write_changes import compiles
 from registry.yaml_document import Document, Place, UnreadableYaml, read_document
 from schemas.canonical_model import CanonicalField, load_entities
 from schemas.failures import AamError
@@ -88,12 +88,16 @@ class Refusal:
 
 @dataclass(frozen=True)
 class MappingFile:
-    """What a file says. The sets' epoch and revision are 0; those of entities that were refused whole are missing."""
+    """What a file says. The sets' epoch and revision are 0; those of entities that were refused whole are missing.
+
+    `lines`: entity → its line.
+    """
 
     connector: str
     tenant: str
     sets: tuple[MappingSet, ...]
     refused: tuple[Refusal, ...]
+    lines: Mapping[str, int]
 
 
 def read_mappings(text: str) -> MappingFile:
@@ -105,7 +109,9 @@ def read_mappings(text: str) -> MappingFile:
         reader = _EntityReader(document, entry, name, entity)
         sets.extend(filter(None, [reader.read()]))
         refused += reader.refused
-    return MappingFile(entry.connector, entry.tenant, tuple(sets), tuple(sorted(refused, key=lambda r: r.line)))
+    refused.sort(key=lambda refusal: refusal.line)
+    lines = {one.entity: document.line(("entities", one.entity)) for one in sets}
+    return MappingFile(entry.connector, entry.tenant, tuple(sets), tuple(refused), lines)
 
 
 def schema_text() -> str:
@@ -188,9 +194,7 @@ class _EntityReader:
             ignored=tuple(self.entity.ignored),
         )
         try:
-            validate_set(empty, load_entities())
-            for path in empty.ignored:
-                parse(path)
+            compiles(empty)
         except AamError as error:
             self._refuse(place, f"{self.name}: {error}", "write source paths as in docs/yaml-mappings.md")
             return None
@@ -289,7 +293,7 @@ class _EntityReader:
 
 def _problem(empty: MappingSet, placed: Sequence[tuple[Place, FieldMapping]]) -> str | None:
     try:
-        validate_set(empty.model_copy(update={"mappings": tuple(mapping for _, mapping in placed)}), load_entities())
+        compiles(empty.model_copy(update={"mappings": tuple(mapping for _, mapping in placed)}))
     except (AamError, transforms.Unconvertible) as error:
         return str(error)
     return None

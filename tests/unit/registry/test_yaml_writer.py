@@ -54,11 +54,12 @@ def mappings(draw: Callable[..., Any], entity: str, field: str) -> Mapping:
         "constant": {"value": draw(texts)},
         "scale": {"factor": draw(st.sampled_from([0.01, 1000, "0.001"]))},
     }.get(op, {})
+    chain = [None] if op == "constant" else draw(st.lists(paths, min_size=1, max_size=3, unique=True))
     return Mapping(
         canonical_entity=entity,
         canonical_field=field,
-        source_field=None if op == "constant" else draw(paths),
-        fallbacks=() if op == "constant" else tuple(draw(st.lists(paths, max_size=2))),
+        source_field=chain[0],
+        fallbacks=tuple(chain[1:]),
         transform=Transform(op=op, inputs=(draw(paths),) if op == "minor_units" else (), params=params),
         confidence=draw(st.floats(0, 1)),
         status=draw(st.sampled_from(["active", "provisional"])),
