@@ -63,7 +63,8 @@ class Version:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """One row to write. `replaces`: there is an active version to retire first.
+    """One row to write. `replaces`: there is an active version to retire first. `confirms`: the version that holds
+    stays, and is no longer provisional.
 
     `method` None: that of the decision. `restores`: the version that a rollback brings back, 0 if it is that there was
     none.
@@ -75,6 +76,7 @@ class NewVersion:
     replaces: bool
     method: Method | None = None
     restores: int | None = None
+    confirms: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,16 @@ class SetState:
         return [p for p in self.proposals if p.target == target and p.number < number]
 
 
-def plan_edit(edit: SetEdit, state: SetState, method: Method) -> Plan:
+def plan_edit(edit: SetEdit, state: SetState, method: Method, *, approved: bool = False) -> Plan:
     """What `edit` changes in a set that is as `state` says. A target on trial is left alone by a seed.
+
+    `approved`: a person answers for the mappings, so a provisional one of the same content is confirmed.
 
     Raises InvalidDecision if another method changes a target on trial.
     """
     versions = plan_versions(edit, state.holding, method, state.highest)
+    if approved:
+        versions = tuple(_confirmation(new, state.holding.get(new.mapping.target)) for new in versions)
     disturbed = [new for new in versions if new.mapping.target in state.on_trial]
     if disturbed and method != "seed":
         target = ".".join(disturbed[0].mapping.target)
@@ -133,6 +139,16 @@ def plan_edit(edit: SetEdit, state: SetState, method: Method) -> Plan:
         tuple(new for new in versions if new not in disturbed),
         plan_declaration(edit.declaration, state.declaration, state.declared_by, method),
     )
+
+
+def _confirmation(new: NewVersion, now: Version | None) -> NewVersion:
+    if now is None or (now.status, new.status) != ("provisional", "active"):
+        return new
+    # how sure a machine was is no matter once a person is
+    confirmed = now.mapping.model_copy(update={"status": "active"})
+    if confirmed != new.mapping.model_copy(update={"confidence": confirmed.confidence}):
+        return new
+    return replace(new, mapping=confirmed, number=now.number, method=now.method, replaces=False, confirms=True)
 
 
 def plan_versions(

@@ -168,7 +168,7 @@ class MappingStore:
         changes = [
             Change(edit.key, plan, states[edit.key], edit.evidence)
             for edit in edits
-            if (plan := plan_edit(edit, states[edit.key], decision.method))
+            if (plan := plan_edit(edit, states[edit.key], decision.method, approved=decision.approver is not None))
         ]
         if not changes:
             return read_revision(connection)[1]
@@ -210,6 +210,8 @@ def _normalised(edit: SetEdit) -> SetEdit:
     if len(set(targets)) < len(targets):
         twice = next(target for target in targets if targets.count(target) > 1)
         raise errors.InvalidMapping(f"{'.'.join(twice)} is mapped twice in {'/'.join(edit.key)}")
+    if not all(map(all, targets)):
+        raise errors.InvalidMapping(f"a mapping of {'/'.join(edit.key)} needs a canonical entity and a field of it")
     if not all(edit.key):
         raise errors.InvalidMapping("a mapping set needs a tenant (or *), a connector and an entity")
     try:

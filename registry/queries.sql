@@ -99,6 +99,15 @@ INSERT INTO mapping_registry (
     coalesce(%(at)s::timestamptz, clock_timestamp())
 )
 
+-- confirm_version --
+UPDATE mapping_registry
+SET status = 'active', confirmed_from = %(revision)s, approved_by = coalesce(approved_by, %(approved_by)s),
+    approved_at = coalesce(approved_at, CASE WHEN %(approved_by)s::text IS NOT NULL THEN clock_timestamp() END),
+    updated_at = now()
+WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
+    AND canonical_entity = %(canonical_entity)s AND canonical_field = %(canonical_field)s
+    AND version = %(version)s AND status = 'provisional'
+
 -- supersede_proposal --
 UPDATE mapping_registry SET status = 'superseded', updated_at = now() WHERE id = %(id)s AND status = 'proposed'
 
@@ -284,3 +293,83 @@ INSERT INTO source_schema (
     %(tenant)s, %(connector)s, %(entity)s, %(connection)s, %(version)s, %(fingerprint)s, %(schema)s, %(observed_at)s,
     %(observed_at)s
 )
+
+-- add_review_item --
+INSERT INTO review_item (
+    tenant, source_system, source_entity, path, canonical_entity, candidates, reason, profile, volume, doubt,
+    same_decision
+) VALUES (
+    %(tenant)s, %(connector)s, %(entity)s, %(path)s, %(canonical_entity)s, %(candidates)s, %(reason)s, %(profile)s,
+    %(volume)s, %(doubt)s, %(same_decision)s
+)
+ON CONFLICT (tenant, source_system, source_entity, path) DO UPDATE
+SET volume = review_item.volume + EXCLUDED.volume, updated_at = now()
+
+-- renew_review_item --
+-- What was decided is asked again only if the answer may be another: there is another best candidate, or the field was
+-- settled and, long after, is unmapped again.
+UPDATE review_item
+SET canonical_entity = %(canonical_entity)s, candidates = %(candidates)s, reason = %(reason)s, profile = %(profile)s,
+    doubt = %(doubt)s, same_decision = %(same_decision)s, decision = NULL, decided_by = NULL, decided_at = NULL
+WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s AND path = %(path)s
+    AND (decision IS NULL OR same_decision <> %(same_decision)s
+        OR (decision <> 'rejected' AND decided_at < now() - interval '1 hour'))
+
+-- list_review --
+-- Groups of open items that one decision settles, the most urgent first.
+SELECT min(id), array_agg(tenant ORDER BY tenant), source_system, source_entity, path, min(canonical_entity),
+    (array_agg(candidates ORDER BY id))[1], (array_agg(reason ORDER BY id))[1], (array_agg(profile ORDER BY id))[1],
+    sum(volume)::bigint, max(doubt)
+FROM review_item
+WHERE decision IS NULL
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+    AND (%(connector)s::text IS NULL OR source_system = %(connector)s)
+    AND (%(entity)s::text IS NULL OR source_entity = %(entity)s)
+    AND (%(min_probability)s::float8 IS NULL OR (candidates -> 0 ->> 'probability')::float8 >= %(min_probability)s)
+GROUP BY same_decision, source_system, source_entity, path
+ORDER BY greatest(sum(volume), 1) * max(doubt) DESC, min(id)
+LIMIT %(limit)s
+
+-- find_review_item --
+SELECT decision, decided_by, same_decision FROM review_item WHERE id = %(id)s
+
+-- open_review_items --
+SELECT id, tenant, source_system, source_entity, path, canonical_entity, candidates, reason, profile, volume, doubt
+FROM review_item
+WHERE decision IS NULL
+    AND (%(id)s::bigint IS NULL OR id = %(id)s)
+    AND (%(same_decision)s::text IS NULL OR same_decision = %(same_decision)s)
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+    AND (%(connector)s::text IS NULL OR source_system = %(connector)s)
+    AND (%(entity)s::text IS NULL OR source_entity = %(entity)s)
+    AND (%(min_probability)s::float8 IS NULL OR (candidates -> 0 ->> 'probability')::float8 >= %(min_probability)s)
+ORDER BY (candidates -> 0 ->> 'probability')::float8 DESC NULLS LAST, id
+
+-- settle_review_items --
+UPDATE review_item SET decision = %(decision)s, decided_by = %(actor)s, decided_at = now(), updated_at = now()
+WHERE id = ANY(%(ids)s) AND decision IS NULL
+
+-- known_fields --
+SELECT source_system, source_entity, source_field, canonical_entity, canonical_field FROM mapping_registry
+WHERE is_active AND status = 'active' AND source_field IS NOT NULL
+    AND (method IN ('seed', 'manual') OR approved_by IS NOT NULL)
+    AND (tenant = '*' OR tenant = %(tenant)s)
+ORDER BY source_system, source_entity, source_field, canonical_entity, canonical_field
+
+-- known_nothings --
+-- An ignored path is none of the entities that its set feeds.
+SELECT DISTINCT s.source_system, s.source_entity, path, m.canonical_entity
+FROM source_entity AS s
+CROSS JOIN LATERAL unnest(s.ignored) AS path
+JOIN mapping_registry AS m ON m.is_active AND m.source_system = s.source_system AND m.source_entity = s.source_entity
+    AND m.tenant IN ('*', s.tenant)
+WHERE s.tenant = '*' OR s.tenant = %(tenant)s
+ORDER BY 1, 2, 3, 4
+
+-- known_types --
+-- As last seen, over all connections.
+SELECT DISTINCT ON (source_system, source_entity, field ->> 'path')
+    source_system, source_entity, field ->> 'path', field -> 'types' ->> 0
+FROM source_schema CROSS JOIN LATERAL jsonb_array_elements(schema -> 'fields') AS field
+WHERE jsonb_array_length(field -> 'types') = 1
+ORDER BY source_system, source_entity, field ->> 'path', last_seen_at DESC

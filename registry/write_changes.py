@@ -63,7 +63,8 @@ def write_changes(connection: Connection, changes: Sequence[Change], decision: D
         QUERIES["retire_version"],
         [row for row, (_, new) in zip(rows, versions, strict=True) if new.replaces],
     )
-    _execute(connection, QUERIES["insert_version"], rows)
+    _execute(connection, QUERIES["insert_version"], [row for row in rows if not row["confirms"]])
+    _execute(connection, QUERIES["confirm_version"], [row for row in rows if row["confirms"]])
     outdated = [{"id": p.id} for change, new in versions for p in change.state.outdated(new.mapping.target, new.number)]
     _execute(connection, QUERIES["supersede_proposal"], outdated)
     record(connection, decision, _entries(changes, revision, decision))
@@ -167,6 +168,7 @@ def _version_row(key: Key, new: NewVersion, revision: int, decision: Decision) -
         "revision": revision,
         "status": new.status,
         "restores": new.restores,
+        "confirms": new.confirms,
     }
 
 
