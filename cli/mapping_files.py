@@ -20,7 +20,9 @@ Json = Annotated[bool, typer.Option("--json", help="JSON, a line each.")]
 
 
 def import_files(
-    paths: Annotated[list[Path], typer.Argument(help="Mapping files, or folders of *.yaml and *.yml.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Mapping files, or folders of *.yaml and *.yml.")
+    ],
     repository: Annotated[
         Path | None, typer.Option("--repository", help="Git repository whose commits of a file are its versions.")
     ] = None,
@@ -85,7 +87,7 @@ def _files(paths: list[Path]) -> list[Path]:
     for path in paths:
         inside = sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
         if not inside:
-            raise typer.BadParameter(f"no *.yaml in {path}", param_hint="PATHS")
+            raise typer.BadParameter(f"no *.yaml in {path}", param_hint="PATH")
         found |= dict.fromkeys(inside)
     return list(found)
 
