@@ -16,12 +16,13 @@ import orjson
 from faker import Faker
 
 from sandbox.drift import Change, apply_changes
-from sandbox.generators import SLOT_END, SLOT_START, Scene
+from sandbox.generators import SLOT_END, SLOT_START, Scene, slot
 from sandbox.slots import Clock, Ids, Render, renderer
 from sandbox.templates import compile_template
 from sandbox.vendor import Entity, Vendor
 
 POOL: Final = 200
+_SELECTIONS: Final = 16
 _SLOT: Final = re.compile(f'("?){SLOT_START}([^{SLOT_END}]*){SLOT_END}("?)'.encode())
 
 Record = dict[str, Any]
@@ -46,6 +47,15 @@ class Dataset:
         parent = self.entity.parent
         return self.count if parent is None else self.count // count_of(self.vendor, parent.entity, self._records)
 
+    def parent_index(self, named: Any) -> int | None:
+        """Which parent a request names; None if there is none of that id."""
+        parent = self.entity.parent
+        if parent is None or named is None:
+            return None
+        index = ids_of(self.vendor.entities[parent.entity])[parent.key].index(str(named))
+        parents = self.count // self.each
+        return index if index is not None and 0 <= index < parents else None
+
     @cached_property
     def pool(self) -> list[Record]:
         """Made records with their slots open."""
@@ -59,6 +69,10 @@ class Dataset:
     def _reference(self, entity: str, chance: random.Random) -> Any:
         ids = ids_of(self.vendor.entities[entity])["id"]
         return ids.render(chance.randrange(count_of(self.vendor, entity, self._records)))
+
+    def key_fields(self) -> list[str]:
+        """The fields that hold a record's own id and nothing else."""
+        return [name for name, value in self.pool[0].items() if value == slot("id") or value == slot("key:id")]
 
     def write(self, indexes: Iterable[int], select: tuple[str, ...] | None = None) -> list[bytes]:
         """The JSON of the records at `indexes`; of each only the fields in `select`, if that isn't None."""
@@ -77,6 +91,8 @@ class Dataset:
 
     def _cut(self, select: tuple[str, ...] | None) -> list[Cut]:
         if select not in self._cuts:
+            if len(self._cuts) >= _SELECTIONS:
+                self._cuts.clear()
             pool = self.pool if select is None else [self._chosen(record, select) for record in self.pool]
             self._cuts[select] = [self._cut_record(record) for record in pool]
         return self._cuts[select]

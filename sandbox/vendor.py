@@ -85,18 +85,19 @@ class Entity(VendorPart):
     path: str
     method: Literal["GET", "POST"] = "GET"
     when: tuple[Place, ...] = Field(default=(), description="Each must match for a request to mean this entity.")
-    paging: str | None = Field(default=None, description="Name of one of the vendor's; none: a single record.")
+    paging: str = Field(description="Name of one of the vendor's.")
     records_key: str | None = Field(default=None, description="What `$key` in the envelope stands for.")
     ids: dict[str, str | int] = Field(description="`{x}` 8 hexadecimal digits, `{X}` upper case, `{n}` number; or from.")
     order: Literal["oldest", "newest"] = "oldest"
     share: float = Field(default=1.0, gt=0, description="Records of this kind per record that the sandbox is asked for.")
     since: tuple[Place, ...] = ()
     until: tuple[Place, ...] = ()
+    filters: Literal["created", "updated"] = Field(default="updated", description="Which time `since` is about.")
     select: Select | None = None
     parent: Parent | None = None
     object: str | None = Field(default=None, description="The vendor's name of it, where its fields are listed.")
     record: dict[str, Json]
-    shape: Literal["plain", "ga4_rows", "metric_series"] = "plain"
+    shape: Literal["plain", "ga4_rows"] = "plain"
 
 
 class Limit(VendorPart):
@@ -123,6 +124,7 @@ class OAuth(VendorPart):
     lifetime: int = Field(default=1800, description="Seconds.")
     grants: tuple[str, ...] = ("refresh_token", "client_credentials")
     client_in: Literal["body", "basic"] = "body"
+    rotates: bool = Field(default=False, description="Whether a refresh gives a new refresh token.")
     answer: dict[str, Json] = Field(default={}, description="What the answer has beside the tokens; `$base` is our URL.")
 
 
@@ -145,6 +147,7 @@ class Errors(VendorPart):
     limit: Answer
     server: Answer
     bad_request: Answer
+    no_parent: Answer | None = Field(default=None, description="An unknown parent; else as not_found.")
 
 
 class Vendor(VendorPart):
