@@ -107,7 +107,7 @@ class Egress:
             BadResponse: the body is too large, or its encoding is broken.
         """
         for _ in range(MAX_REDIRECTS + 1):
-            self._check(url, credentials_for)
+            self.check(url, credentials_for=credentials_for)
             answer = await self._fetch_one(method, url, headers or {}, content, max_bytes)
             target = answer.headers.get("location")
             if answer.status not in _REDIRECTS or target is None:
@@ -117,7 +117,8 @@ class Egress:
                 method, content = "GET", None
         raise BadResponse(f"more than {MAX_REDIRECTS} redirects")
 
-    def _check(self, url: str, credentials_for: str | None) -> None:
+    def check(self, url: str, *, credentials_for: str | None) -> None:
+        """Judges an address by its looks. Raises EgressRefused."""
         origin = origin_of(url)
         if credentials_for is not None and origin != origin_of(credentials_for):
             raise EgressRefused(

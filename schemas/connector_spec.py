@@ -177,7 +177,9 @@ class EntitySpec(SpecPart):
     body: Any = Field(default=None, description="JSON with templates.")
     body_format: Literal["json", "form"] = "json"
     records_path: JmesPath | None = Field(
-        default=None, description="JMESPath in the response to the records; null: the response, or its only list."
+        default=None,
+        description="JMESPath in the response to the records (what is left out when empty: rows || `[]`); null: the "
+        "response, or its only list.",
     )
     zip: Zip | None = Field(default=None, description="In place of `records_path`.")
     record: JmesPath | None = Field(default=None, description="JMESPath that makes a record of what was found.")

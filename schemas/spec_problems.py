@@ -158,8 +158,17 @@ def _bad_entity(spec: ConnectorSpec, name: str, entity: EntitySpec) -> Iterator[
         asked = variables_of([entity.endpoint, entity.params, entity.body])
         if "since" not in asked:
             yield Problem(f"{path}.incremental.param", "nothing says from when", "give param, or use {since}")
-    if incremental and incremental.mode == "server" and incremental.window_seconds is None and not incremental.field:
+    asks_until = bool(incremental and incremental.until_param) or "until" in variables_of(
+        [entity.endpoint, entity.params, entity.body]
+    )
+    if incremental and incremental.mode == "server" and not asks_until and not incremental.field:
         yield Problem(f"{path}.incremental.field", "nothing says how far a sync got", "give field")
+    if incremental and incremental.window_seconds and not (asks_until and incremental.start):
+        yield Problem(
+            f"{path}.incremental.window_seconds",
+            "a window needs an end and a first start",
+            "give until_param and start",
+        )
 
 
 def _unknown_entities(spec: ConnectorSpec, names: Iterable[str], path: str) -> Iterator[Problem]:

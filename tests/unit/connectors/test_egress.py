@@ -84,7 +84,7 @@ def test_what_is_allowed_is_host_and_port() -> None:
 def test_other_spellings_of_private_addresses_are_judged_after_resolving(host: str) -> None:
     async def work() -> None:
         async with egress() as out:
-            with pytest.raises(EgressRefused, match="not public|no URL"):  # httpx reads no octal
+            with pytest.raises(EgressRefused, match=r"not public|no URL"):  # httpx reads no octal
                 await out.fetch("GET", f"https://{host}:1/")
 
     run(work())

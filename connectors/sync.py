@@ -1,0 +1,476 @@
+"""Reads a connection's entities from its vendor, in full or what changed, page by page, and never publishes.
+
+Each `Batch` holds records and, for after their delivery, where the sync then stands: a sync that is killed goes on from
+the last position that was written, so nothing is lost and a page may come twice. One entity's failure ends that entity
+only. What arrives is checked in `connectors.read_records` and `connectors.paging`; a bad page gives no records at all.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from connectors.errors import ActionRequired, BadResponse
+from connectors.expressions import expression, is_true
+from connectors.page import Page
+from connectors.paging import PageGuard, Token, next_page, page_request
+from connectors.paging_detection import detect, is_complete
+from connectors.read_records import RecordReader
+from connectors.request_parts import PageRequest, place_of
+from connectors.sync_state import NO_PARENT, Position, Run, StateKey, States
+from connectors.templates import render
+from connectors.vendor import PagingEnded, Vendor
+from connectors.watermarks import SECOND, Mark, read_mark, start_mark, write_mark
+from mapping.decode_json import dump
+from schemas.connector_spec import EntitySpec, Incremental
+from schemas.failures import AamError
+from schemas.paging_spec import Pagination
+from schemas.spec_part import variables_of
+
+CLOCK_SKEW_SECONDS: Final = 3_600
+_QUEUED_BATCHES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One record for the raw topic. `value` is the vendor's JSON; None with a `record_id` for what is gone."""
+
+    entity: str
+    value: bytes | None
+    op: Literal["upsert", "delete"] = "upsert"
+    record_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One page's records, in order; `positions` hold once they are delivered."""
+
+    entity: str
+    records: Sequence[SourceRecord]
+    positions: Mapping[StateKey, Position]
+    observed_at_ms: int
+    total: int | None = None
+    """How many records there are in all, where the vendor tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntityEnd:
+    """An entity is through, or failed with `error`; what was yielded before stays good."""
+
+    entity: str
+    error: AamError | None = None
+
+
+@dataclass
+class _Listing:
+    """One walk through the pages of an entity, for one parent or none."""
+
+    name: str
+    entity: EntitySpec
+    variables: dict[str, Any]
+    key: StateKey
+    position: Position
+    guard: PageGuard = field(init=False)
+    reader: RecordReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.guard = PageGuard(self.entity.pagination)
+        self.reader = RecordReader(self.entity, self.variables)
+
+
+async def sync(
+    vendor: Vendor, names: Iterable[str], states: States, *, full: bool = False, at_once: int = 4
+) -> AsyncIterator[Batch | EntityEnd]:
+    """Batches of all entities of `names`, several entities at once, and an `EntityEnd` for each.
+
+    Args:
+        states: where earlier syncs ended; not changed.
+        full: everything, whatever was read before; incremental syncs go on from there.
+        at_once: entities that are read at the same time.
+    Raises:
+        ActionRequired: the connection can't go on; entities that are under way end.
+    """
+    queue: asyncio.Queue[Batch | EntityEnd | ActionRequired] = asyncio.Queue(_QUEUED_BATCHES)
+    slots = asyncio.Semaphore(at_once)
+
+    async def run(name: str) -> None:
+        async with slots:
+            try:
+                async for batch in EntitySync(vendor, name, states, full=full).batches():
+                    await queue.put(batch)
+            except ActionRequired as error:
+                await queue.put(error)
+            except AamError as error:
+                await queue.put(EntityEnd(name, error))
+            else:
+                await queue.put(EntityEnd(name))
+
+    tasks = [asyncio.create_task(run(name)) for name in names]
+    try:
+        for _ in range(len(tasks)):
+            while not isinstance(item := await _next(queue, tasks), EntityEnd):
+                if isinstance(item, ActionRequired):
+                    raise item
+                yield item
+            yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _next(queue: "asyncio.Queue[Any]", tasks: Sequence["asyncio.Task[None]"]) -> Any:
+    """The next item; a bug in one of the tasks comes out here instead of being waited for."""
+    getter = asyncio.create_task(queue.get())
+    while True:
+        failed = next((task for task in tasks if task.done() and not task.cancelled() and task.exception()), None)
+        if failed is not None:
+            getter.cancel()
+            await failed
+        running = [task for task in tasks if not task.done()]
+        done, _ = await asyncio.wait([getter, *running], return_when=asyncio.FIRST_COMPLETED)
+        if getter in done:
+            return getter.result()
+
+
+class EntitySync:
+    """One entity of one connection."""
+
+    def __init__(self, vendor: Vendor, name: str, states: States, *, full: bool = False) -> None:
+        self._vendor = vendor
+        self._name = name
+        self._entity = vendor.spec.entities[name]
+        self._states = states
+        self._full = full
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """All batches, the last of which says that the entity is done. Raises AamErrors."""
+        variables = await self._variables()
+        if self._entity.parent is None:
+            position = self._states.get((self._name, NO_PARENT), Position())
+            listing = _Listing(
+                self._name, self._entity, variables, (self._name, NO_PARENT), position.model_copy(deep=True)
+            )
+            async for batch in self._listing(listing):
+                yield batch
+            return
+        async for batch in self._per_parent(variables):
+            yield batch
+
+    async def first_page(self) -> tuple[Sequence[dict[str, Any]], Pagination, str, int | None]:
+        """(records, paging, why it is so, total) of one page, for a test; of the first parent that has one."""
+        variables = await self._variables()
+        if self._entity.parent is not None:
+            async for parent in self._parents(self._entity.parent.entity):
+                variables |= self._parent_variables(parent)
+                break
+            else:
+                return [], self._entity.pagination, "no parent has any", None
+        listing = _Listing(self._name, self._entity, variables, (self._name, NO_PARENT), Position())
+        run = self._begin(listing)
+        page, records = await self._page(listing, run)
+        paging, reason = listing.entity.pagination, listing.position.paging_reason or "as the spec says"
+        return records, paging, reason, _total(paging, page)
+
+    async def _variables(self) -> dict[str, Any]:
+        variables = await self._vendor.variables()
+        asked = variables_of([self._entity.endpoint, self._entity.params, self._entity.body])
+        if "fields" in asked and self._entity.fields_endpoint is not None:
+            where = self._entity.fields_endpoint
+            entries = await self._vendor.fields(self._name, self._entity, where)
+            names = [expression(where.name)(entry) for entry in entries]
+            variables["fields"] = ",".join(name for name in names if isinstance(name, str))
+        return variables
+
+    async def _per_parent(self, variables: dict[str, Any]) -> AsyncIterator[Batch]:
+        """Each parent's listing in turn. One that fails doesn't keep the others from being read, and is told last."""
+        assert self._entity.parent is not None
+        own = self._states.get((self._name, NO_PARENT), Position())
+        run_id = own.run_id or secrets.token_hex(8)
+        if own.run_id is None:
+            yield self._marker((self._name, NO_PARENT), Position(run_id=run_id))
+        failed: list[BadResponse] = []
+        async for parent in self._parents(self._entity.parent.entity):
+            given = self._parent_variables(parent)
+            key = (self._name, json.dumps(given[self._entity.parent.param]))
+            position = self._states.get(key, Position()).model_copy(deep=True)
+            if position.run_id == run_id and position.run is None:
+                continue
+            position.run_id = run_id
+            try:
+                async for batch in self._listing(_Listing(self._name, self._entity, variables | given, key, position)):
+                    yield batch
+            except BadResponse as error:
+                failed.append(error)
+        if failed:
+            raise BadResponse(f"{len(failed)} parents failed, the first with: {failed[0]}", failed[0].fix)
+        yield self._marker((self._name, NO_PARENT), Position())
+
+    async def _parents(self, name: str) -> AsyncIterator[Mapping[str, Any]]:
+        """The records of the entity above, all of them, from its own parents down."""
+        above = EntitySync(self._vendor, name, {}, full=True)
+        entity = above._entity
+        when = expression(self._entity.parent.when) if self._entity.parent and self._entity.parent.when else None
+        variables = await above._variables()
+        if entity.parent is None:
+            rounds: list[dict[str, Any]] = [{}]
+        else:
+            rounds = [above._parent_variables(record) async for record in above._parents(entity.parent.entity)]
+        for given in rounds:
+            listing = _Listing(name, entity, variables | given, (name, NO_PARENT), Position())
+            async for _, records, _ in above._pages(listing):
+                for record in records:
+                    if when is None or is_true(when(record)):
+                        yield record
+
+    def _parent_variables(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        parent = self._entity.parent
+        assert parent is not None
+        value = expression(parent.key)(record)
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise BadResponse(f"a {parent.entity} has nothing at {parent.key}", "check parent.key in the spec")
+        return {parent.param: value}
+
+    async def _listing(self, listing: _Listing) -> AsyncIterator[Batch]:
+        shape = _Shape(listing, self._vendor.spec.entities)
+        async for page, records, changed in self._pages(listing):
+            made = [shape.record(record) for record in records]
+            observed = round(self._vendor.clock.now() * 1000)
+            position = listing.position.model_copy(deep=True)
+            yield Batch(
+                self._name,
+                made,
+                {listing.key: position} if changed else {},
+                observed,
+                _total(listing.entity.pagination, page),
+            )
+
+    async def _pages(self, listing: _Listing) -> AsyncIterator[tuple[Page | None, Sequence[dict[str, Any]], bool]]:
+        """(page, its records that are new, True): the listing's position is what holds after them."""
+        run = self._begin(listing)
+        restarted, resumed = False, run.token is not None
+        while True:
+            try:
+                page, records = await self._page(listing, run)
+            except (PagingEnded, BadResponse) as error:
+                if restarted or not (isinstance(error, PagingEnded) or resumed):
+                    raise
+                restarted, resumed = True, False
+                run = self._begin_again(listing)
+                continue
+            resumed = False
+            token = None
+            if page is not None:
+                following = next_page(listing.entity, run.token, page, records)
+                if following.doubtful:
+                    await self._probe(listing, run, len(records))
+                token = following.token
+                listing.guard.check(page, records, token)
+            wanted, all_old = _newer(listing.entity.incremental, records, run)
+            self._advance(listing, run, None if all_old else token, page)
+            yield page, wanted, True
+            if listing.position.run is None:
+                return
+            run = listing.position.run
+
+    async def _page(self, listing: _Listing, run: Run) -> tuple[Page | None, list[dict[str, Any]]]:
+        entity = listing.entity
+        place = place_of(entity, entity.pagination.in_)
+        request = page_request(entity.pagination, run.token, place)
+        return await self._asked(listing, run, request)
+
+    async def _asked(
+        self, listing: _Listing, run: Run, request: PageRequest
+    ) -> tuple[Page | None, list[dict[str, Any]]]:
+        since, extra = _bounds(listing.entity, run)
+        page = await self._vendor.ask(self._name, listing.entity, listing.variables | since, request, extra)
+        if page is None:
+            return None, []
+        records = listing.reader.read(page)
+        if not is_complete(listing.entity.pagination):
+            self._complete(listing, page, records)
+        return page, records
+
+    def _complete(self, listing: _Listing, page: Page, records: Sequence[Any]) -> None:
+        found = detect(listing.entity.pagination, page, records)
+        if found.paging.kind != "none":  # else seen anew each time: there may be more by then
+            listing.position.paging = found.paging.model_dump(by_alias=True, exclude_defaults=True)
+        listing.position.paging_reason = found.reason
+        listing.entity = listing.entity.model_copy(update={"pagination": found.paging})
+        listing.guard = PageGuard(found.paging)
+
+    async def _probe(self, listing: _Listing, run: Run, count: int) -> None:
+        """Asks for a smaller page, which must lead on; else the spec's paging is wrong and would lose records."""
+        paging = listing.entity.pagination
+        said = f"a full page of {count} records ends the stream without a sign that it is the last"
+        if paging.kind == "none":
+            raise BadResponse(said, "declare how the next page is asked for")
+        if not paging.size_param or count < 2:
+            if paging.page_size == count and count > 1:
+                raise BadResponse(said, "check cursor_path, or give size_param so that it can be tested")
+            return
+        smaller = paging.model_copy(update={"page_size": count - 1})
+        request = page_request(smaller, run.token, place_of(listing.entity, paging.in_))
+        page, records = await self._asked(listing, run, request)
+        if page is None or len(records) > count - 1:
+            return  # the vendor heeds no size: a page isn't cut off by it
+        if next_page(listing.entity, run.token, page, records).token is None:
+            raise BadResponse(said, f"check the paging of {self._name}: cursor_path finds nothing where there is more")
+
+    def _begin(self, listing: _Listing) -> Run:
+        position, incremental = listing.position, listing.entity.incremental
+        if position.paging is not None and not is_complete(listing.entity.pagination):
+            paging = Pagination.model_validate_json(json.dumps(position.paging))
+            listing.entity = listing.entity.model_copy(update={"pagination": paging})
+            listing.guard = PageGuard(paging)
+        if position.run is not None and position.run.full >= self._full:
+            return position.run
+        run = Run(full=self._full)
+        if incremental is not None:
+            self._bound(run, incremental, listing)
+        position.run = run
+        return run
+
+    def _begin_again(self, listing: _Listing) -> Run:
+        listing.position.run = None
+        listing.position.cursor = None
+        listing.guard = PageGuard(listing.entity.pagination)
+        return self._begin(listing)
+
+    def _bound(self, run: Run, incremental: Incremental, listing: _Listing) -> None:
+        position = listing.position
+        now = int(self._vendor.clock.now()) * SECOND
+        known = None if self._full else position.watermark
+        if incremental.mode == "cursor" and not self._full and position.cursor is not None:
+            run.token = position.cursor
+            return
+        if known is not None:
+            lookback = incremental.lookback_seconds * SECOND
+            run.since = max(known - lookback, 0) if isinstance(known, int) else known
+        elif incremental.start is not None:
+            run.since = start_mark(render(incremental.start, listing.variables), incremental.format)
+        if incremental.format != "text":
+            run.until = now - incremental.end_margin_seconds * SECOND
+            if isinstance(run.since, int):
+                run.since = min(run.since, run.until)
+            run.window_until = _window_end(incremental, run.since, run.until)
+
+    def _advance(self, listing: _Listing, run: Run, token: Token | None, page: Page | None) -> None:
+        """Moves the position past a page: to the next page, the next window, or the end."""
+        position, incremental = listing.position, listing.entity.incremental
+        if token is not None:
+            run.token = token
+            return
+        if incremental is not None and run.window_until is not None and run.until != run.window_until:
+            run.since, run.token = run.window_until, None
+            run.window_until = _window_end(incremental, run.since, run.until)
+            listing.guard = PageGuard(listing.entity.pagination)
+            return
+        if incremental is not None:
+            self._finish(position, listing.entity, incremental, run, page)
+        position.run = None
+
+    def _finish(
+        self, position: Position, entity: EntitySpec, incremental: Incremental, run: Run, page: Page | None
+    ) -> None:
+        if incremental.mode == "cursor":
+            path = incremental.cursor_path or entity.pagination.cursor_path
+            found = expression(path)(page.data) if path and page is not None else None
+            position.cursor = found if isinstance(found, str | int) and found != "" else run.token
+        now = int(self._vendor.clock.now()) * SECOND
+        reached = [mark for mark in (position.watermark, run.highest) if mark is not None]
+        if isinstance(run.until, int) and _asks_until(entity):
+            reached.append(min(run.until, now - CLOCK_SKEW_SECONDS * SECOND))
+        if not reached:
+            return
+        if incremental.format == "text":
+            position.watermark = max(str(mark) for mark in reached)
+            return
+        # A record dated in the future must not make the next sync skip what changes until then.
+        position.watermark = min(max(mark for mark in reached if isinstance(mark, int)), now)
+
+    def _marker(self, key: StateKey, position: Position) -> Batch:
+        return Batch(self._name, (), {key: position}, round(self._vendor.clock.now() * 1000))
+
+
+class _Shape:
+    """What becomes of a record: an upsert with all of it, or a delete."""
+
+    def __init__(self, listing: _Listing, entities: Mapping[str, EntitySpec]) -> None:
+        deletes = listing.entity.deletes
+        self._name = listing.name
+        self._gone = expression(deletes.when) if deletes and deletes.when else None
+        self._always = deletes is not None and deletes.when is None
+        self._of = deletes.of if deletes and deletes.of in entities else None
+        self._id = expression(deletes.id) if deletes and deletes.id else None
+        self._key = listing.reader.key_text
+
+    def record(self, record: dict[str, Any]) -> SourceRecord:
+        if not self._always and (self._gone is None or not is_true(self._gone(record))):
+            return SourceRecord(self._name, dump(record))
+        if self._id is None and self._of is None:
+            return SourceRecord(self._name, dump(record), "delete")
+        identity = self._id(record) if self._id is not None else self._key(record)
+        if isinstance(identity, bool) or not isinstance(identity, str | int) or identity == "":
+            raise BadResponse("a delete doesn't say of what", "check deletes.id in the spec")
+        return SourceRecord(self._of or self._name, None, "delete", str(identity))
+
+
+def _bounds(entity: EntitySpec, run: Run) -> tuple[dict[str, Any], list[PageRequest]]:
+    """({since} and {until} for templates, parameters of the increment)."""
+    incremental = entity.incremental
+    if incremental is None:
+        return {}, []
+    form = incremental.format
+    since = None if run.since is None else write_mark(run.since, form)
+    until = run.window_until if run.window_until is not None else run.until
+    values: dict[str, Any] = {}
+    first = run.token is None or incremental.mode == "server"
+    if incremental.param and since is not None and incremental.mode != "client" and first:
+        values[incremental.param] = since
+    if incremental.until_param and until is not None:
+        values[incremental.until_param] = write_mark(until, form, up=True)
+    place = place_of(entity, incremental.in_ or entity.pagination.in_)
+    known = {
+        "since": since if since is not None else write_mark("" if form == "text" else 0, form),
+        "until": None if until is None else write_mark(until, form, up=True),
+    }
+    return known, [PageRequest(values=values, place=place)] if values else []
+
+
+def _newer(
+    incremental: Incremental | None, records: Sequence[dict[str, Any]], run: Run
+) -> tuple[Sequence[dict[str, Any]], bool]:
+    """(the records that are wanted, whether all are older and none newer can follow); notes the highest mark."""
+    if incremental is None or incremental.field is None:
+        return records, False
+    read, form = expression(incremental.field), incremental.field_format or incremental.format
+    wanted = []
+    for record in records:
+        mark = read_mark(read(record), form)
+        if mark is not None and (run.highest is None or mark > run.highest):  # type: ignore[operator]  # one form
+            run.highest = mark
+        if incremental.mode != "client" or run.since is None or mark is None or mark >= run.since:  # type: ignore[operator]
+            wanted.append(record)
+    ends = incremental.mode == "client" and incremental.order == "descending"
+    return wanted, bool(ends and records and not wanted)
+
+
+def _window_end(incremental: Incremental, since: Mark | None, until: Mark | None) -> Mark | None:
+    if incremental.window_seconds is None or not isinstance(until, int):
+        return until
+    start = since if isinstance(since, int) else 0
+    return min(until, start + incremental.window_seconds * SECOND)
+
+
+def _asks_until(entity: EntitySpec) -> bool:
+    """Whether a request tells the end of its span, so that a listing is known to have covered it."""
+    told = entity.incremental is not None and entity.incremental.until_param is not None
+    return told or "until" in variables_of([entity.endpoint, entity.params, entity.body])
+
+
+def _total(paging: Pagination, page: Page | None) -> int | None:
+    found = expression(paging.total_path)(page.data) if paging.total_path and page is not None else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
