@@ -59,12 +59,13 @@ def _expected(stage: Stage, event_format: str) -> dict[Place, dict[str, Any]]:
         origin = Origin(tenant, connector, entity, connector)
         events, _ = functions[connector](decode(message.value() or b""), origin, delivery)
         target, event = events[0]
-        expected[partition, offset] = (
-            json.loads(event)
-            if event_format == "json"
-            else fastavro.schemaless_reader(io.BytesIO(event), schemas[target], None)
-        )
+        expected[partition, offset] = json.loads(event) if event_format == "json" else _read(event, schemas[target])
     return expected
+
+
+def _read(body: bytes, schema: Any) -> dict[str, Any]:
+    event: Any = fastavro.schemaless_reader(io.BytesIO(body), schema, None)
+    return dict(event)
 
 
 def _functions(stage: Stage, event_format: str) -> dict[str, Apply]:
@@ -104,8 +105,7 @@ def _decoded(message: Message, schema: Any) -> dict[str, Any]:
     if schema is None:
         event: dict[str, Any] = json.loads(value)
         return event
-    read: Any = fastavro.schemaless_reader(io.BytesIO(value[FRAME_BYTES:]), schema, None)
-    return dict(read)
+    return _read(value[FRAME_BYTES:], schema)
 
 
 def _comparable(event: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.canonicalize_stage import Stage
 from infra.free_ports import free_ports
@@ -57,7 +57,8 @@ class System:
     def group(self, stage: Stage, run: str) -> str:
         """Its consumer group in a run; ours is always the same."""
         names = stage.kafka.names
-        return names.group("canonicalize") if self.command is None else names.group(f"{self.name}-{run}")
+        own = f"{self.name}-{self.format}-{self.guarantee}-{run}"
+        return names.group("canonicalize" if self.command is None else own)
 
     @contextmanager
     def running(self, stage: Stage, run: str) -> Iterator[list[OwnedProcess]]:
@@ -115,8 +116,14 @@ def systems(*, small: bool) -> list[System]:
         System("bare", "json", "exactly-once", _python(None, "bare_loop")),
         System("quix", "json", "exactly-once", _python("quix", "quix_streams"), commit_seconds=quix_commit),
         System("quix", "json", "at-least-once", _python("quix", "quix_streams"), commit_seconds=quix_commit),
-        System("faststream", "json", "at-least-once", _python("faststream", "fast_stream"), records=150_000),
-        System("faust", "json", "at-least-once", _python("faust", "stock_faust"), records=50_000),
+        System(
+            "faststream",
+            "json",
+            "at-least-once",
+            _python("faststream", "fast_stream"),
+            records=40_000 if small else 150_000,
+        ),
+        System("faust", "json", "at-least-once", _python("faust", "stock_faust"), records=15_000 if small else 60_000),
     ]
 
 
@@ -125,6 +132,15 @@ def latency_systems() -> list[System]:
     by_name = {s.name: s for s in systems(small=False) if s.guarantee == "exactly-once" and s.name != "bare"}
     ours = System("ours", "avro", "exactly-once")
     return [ours, *(replace(by_name[name], commit_seconds=0.1) for name in ("kafka-streams", "quix"))]
+
+
+def versions() -> dict[str, str]:
+    """What each peer is, as pinned."""
+    lines = [line for path in PEERS.glob("requirements-*.txt") for line in path.read_text("utf-8").splitlines()]
+    pinned = dict(line.split("==") for line in lines if ";" not in line)
+    named = {name: pinned[name] for name in ("quixstreams", "faststream", "faust-streaming", "aiokafka")}
+    jars = dict(jar.coordinate.rsplit(":", 1) for jar in read_lock(JARS))
+    return named | {"kafka-streams": jars["org.apache.kafka:kafka-streams"], "java": str(find_java().major)}
 
 
 def prepare() -> None:
@@ -192,6 +208,3 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Misconfigured(f"{' '.join(command[:4])} … failed:\n{(done.stdout + done.stderr)[-2000:]}")
-
-
-Row = dict[str, Any]

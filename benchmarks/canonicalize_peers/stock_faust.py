@@ -37,5 +37,5 @@ async def handle(stream: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.argv = ["faust", "worker", "--loglevel", "warning"]
+    sys.argv = ["faust", "worker", "--loglevel", "warn"]
     app.main()
