@@ -63,8 +63,8 @@ class Version:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """One row to write. `replaces`: there is an active version to retire first. `confirms`: the version that holds
-    stays, and is no longer provisional.
+    """One version that begins to hold. `replaces`: there is one that holds, if only a removal, to end. `step`: it is
+    written (insert), was proposed or tried (activate), or holds already, provisionally (confirm).
 
     `method` None: that of the decision. `restores`: the version that a rollback brings back, 0 if it is that there was
     none.
@@ -76,7 +76,7 @@ class NewVersion:
     replaces: bool
     method: Method | None = None
     restores: int | None = None
-    confirms: bool = False
+    step: Literal["insert", "activate", "confirm"] = "insert"
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _confirmation(new: NewVersion, now: Version | None) -> NewVersion:
     confirmed = now.mapping.model_copy(update={"status": "active"})
     if confirmed != new.mapping.model_copy(update={"confidence": confirmed.confidence}):
         return new
-    return replace(new, mapping=confirmed, number=now.number, method=now.method, replaces=False, confirms=True)
+    return replace(new, mapping=confirmed, number=now.number, method=now.method, replaces=False, step="confirm")
 
 
 def plan_versions(
@@ -184,7 +184,7 @@ def _puts(
         if now is None:
             yield NewVersion(mapping, 1, mapping.status, replaces=False)
         elif not _protected(now, method) and not _holds(now, mapping, method):
-            yield NewVersion(mapping, now.number + 1, mapping.status, replaces=now.status != "removed")
+            yield NewVersion(mapping, now.number + 1, mapping.status, replaces=True)
 
 
 def _removals(removals: Sequence[Target], latest: Mapping[Target, Version], method: Method) -> Iterator[NewVersion]:

@@ -163,7 +163,7 @@ class MappingStore:
         """As `apply`, in the caller's transaction, which has taken its turn (`registry.write_changes`)."""
         if self._bar_self_approval and decision.method == "manual" and decision.approver == decision.actor:
             raise errors.InvalidDecision("AAM_BAR_SELF_APPROVAL is set: propose it, and have somebody else approve it")
-        edits = [_normalised(edit) for edit in edits]
+        edits = [replace(edit, mappings=normalised(edit.key, edit.mappings)) for edit in edits]
         states = read_states(connection, {edit.key for edit in edits})
         changes = [
             Change(edit.key, plan, states[edit.key], edit.evidence)
@@ -204,23 +204,25 @@ class MappingStore:
             return [stored(row) for row in connection.execute(QUERIES["list_mappings"], arguments)]
 
 
-def _normalised(edit: SetEdit) -> SetEdit:
-    """The edit as it will be read back, so that comparing with what is stored is exact."""
-    targets = [mapping.target for mapping in edit.mappings]
+def normalised(key: Key, mappings: Sequence[FieldMapping]) -> tuple[FieldMapping, ...]:
+    """The mappings of one edit as they will be read back, so that comparing with what is stored is exact.
+
+    Raises InvalidMapping for what no set can hold.
+    """
+    targets = [mapping.target for mapping in mappings]
     if len(set(targets)) < len(targets):
         twice = next(target for target in targets if targets.count(target) > 1)
-        raise errors.InvalidMapping(f"{'.'.join(twice)} is mapped twice in {'/'.join(edit.key)}")
+        raise errors.InvalidMapping(f"{'.'.join(twice)} is mapped twice in {'/'.join(key)}")
     if not all(map(all, targets)):
-        raise errors.InvalidMapping(f"a mapping of {'/'.join(edit.key)} needs a canonical entity and a field of it")
-    if not all(edit.key):
+        raise errors.InvalidMapping(f"a mapping of {'/'.join(key)} needs a canonical entity and a field of it")
+    if not all(key):
         raise errors.InvalidMapping("a mapping set needs a tenant (or *), a connector and an entity")
     try:
-        mappings = tuple(
-            FieldMapping.model_validate(json.loads(json.dumps(m.model_dump(), allow_nan=False))) for m in edit.mappings
+        return tuple(
+            FieldMapping.model_validate(json.loads(json.dumps(m.model_dump(), allow_nan=False))) for m in mappings
         )
     except (TypeError, ValueError) as error:
-        raise errors.InvalidMapping(f"the parameters of a transform in {'/'.join(edit.key)} are not JSON") from error
-    return replace(edit, mappings=mappings)
+        raise errors.InvalidMapping(f"the parameters of a transform in {'/'.join(key)} are not JSON") from error
 
 
 def _load(connection: Connection, key: Key) -> MappingSet | None:

@@ -108,6 +108,26 @@ WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = 
     AND canonical_entity = %(canonical_entity)s AND canonical_field = %(canonical_field)s
     AND version = %(version)s AND status = 'provisional'
 
+-- activate_version --
+UPDATE mapping_registry
+SET status = 'active', is_active = true, active_from = %(revision)s, confirmed_from = %(revision)s,
+    approved_by = %(approved_by)s, approved_at = clock_timestamp(), updated_at = now()
+WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
+    AND canonical_entity = %(canonical_entity)s AND canonical_field = %(canonical_field)s
+    AND version = %(version)s AND status IN ('proposed', 'trial')
+
+-- approve_version --
+-- What a machine put in force unasked gets somebody who answers for it; workers notice nothing.
+UPDATE mapping_registry SET approved_by = %(actor)s, approved_at = clock_timestamp(), updated_at = now()
+WHERE id = %(id)s AND approved_by IS NULL
+
+-- reject_version --
+UPDATE mapping_registry SET status = 'rejected', updated_at = now() WHERE id = %(id)s AND status IN ('proposed', 'trial')
+
+-- try_version --
+UPDATE mapping_registry SET status = 'trial', experiment_id = %(experiment)s, updated_at = now()
+WHERE id = %(id)s AND status = 'proposed'
+
 -- supersede_proposal --
 UPDATE mapping_registry SET status = 'superseded', updated_at = now() WHERE id = %(id)s AND status = 'proposed'
 
@@ -240,6 +260,91 @@ WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
     AND (%(entity)s::text IS NULL OR source_entity = %(entity)s)
     AND (is_active OR %(history)s)
 ORDER BY tenant, source_system, source_entity, canonical_entity, canonical_field, version
+
+-- versions_by_id --
+SELECT id, tenant, source_system, source_entity,
+    canonical_entity, canonical_field, source_field, transform, confidence, status,
+    method, created_by, approved_by, approved_at, version, revision, is_active, created_at,
+    active_from, confirmed_from, active_until, restores, experiment_id
+FROM mapping_registry
+WHERE id = ANY(%(ids)s)
+ORDER BY id
+
+-- insert_proposal --
+INSERT INTO mapping_registry (
+    tenant, source_system, source_entity, source_field, canonical_entity, canonical_field, transform, confidence,
+    method, created_by, version, revision, is_active, status
+)
+SELECT %(tenant)s, %(connector)s, %(entity)s, %(source_field)s, %(canonical_entity)s, %(canonical_field)s,
+    %(transform)s, %(confidence)s, %(method)s, %(actor)s, %(version)s, revision, false, 'proposed'
+FROM registry_revision
+RETURNING id
+
+-- list_undecided --
+-- What waits for approval, in force provisionally or not at all.
+SELECT id, tenant, source_system, source_entity,
+    canonical_entity, canonical_field, source_field, transform, confidence, status,
+    method, created_by, approved_by, approved_at, version, revision, is_active, created_at,
+    active_from, confirmed_from, active_until, restores, experiment_id
+FROM mapping_registry
+WHERE status = ANY(%(statuses)s)
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+    AND (%(connector)s::text IS NULL OR source_system = %(connector)s)
+    AND (%(entity)s::text IS NULL OR source_entity = %(entity)s)
+    AND (%(canonical_entity)s::text IS NULL OR canonical_entity = %(canonical_entity)s)
+    AND (%(canonical_field)s::text IS NULL OR canonical_field = %(canonical_field)s)
+    AND (%(method)s::text IS NULL OR method = %(method)s)
+    AND (%(min_confidence)s::float8 IS NULL OR confidence >= %(min_confidence)s)
+ORDER BY tenant, source_system, source_entity, canonical_entity, canonical_field, version
+
+-- start_experiment --
+INSERT INTO experiment (tenant, source_system, source_entity, percent, salt, started_by, started_revision)
+VALUES (%(tenant)s, %(connector)s, %(entity)s, %(percent)s, %(salt)s, %(actor)s, %(revision)s)
+RETURNING id
+
+-- end_experiment --
+UPDATE experiment SET ended_at = clock_timestamp(), ended_revision = %(revision)s, outcome = %(outcome)s
+WHERE id = %(id)s
+
+-- list_experiments --
+SELECT e.id, e.tenant, e.source_system, e.source_entity, e.percent, e.salt, e.started_by, e.started_at,
+    e.started_revision, e.ended_at, e.ended_revision, e.outcome, array_agg(m.id ORDER BY m.id)
+FROM experiment AS e JOIN mapping_registry AS m ON m.experiment_id = e.id
+WHERE (%(id)s::bigint IS NULL OR e.id = %(id)s)
+    AND (%(tenant)s::text IS NULL OR e.tenant = %(tenant)s)
+    AND (%(connector)s::text IS NULL OR e.source_system = %(connector)s)
+    AND (%(entity)s::text IS NULL OR e.source_entity = %(entity)s)
+    AND (%(ended)s OR e.ended_revision IS NULL)
+GROUP BY e.id
+ORDER BY e.id
+
+-- sets_changed_since --
+SELECT DISTINCT tenant, source_system, source_entity FROM set_revision
+WHERE revision > %(revision)s
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+    AND (%(connector)s::text IS NULL OR source_system = %(connector)s)
+    AND (%(entity)s::text IS NULL OR source_entity = %(entity)s)
+ORDER BY 1, 2, 3
+
+-- find_version --
+SELECT id, tenant, source_system, source_entity,
+    canonical_entity, canonical_field, source_field, transform, confidence, status,
+    method, created_by, approved_by, approved_at, version, revision, is_active, created_at,
+    active_from, confirmed_from, active_until, restores, experiment_id
+FROM mapping_registry
+WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
+    AND canonical_entity = %(canonical_entity)s AND canonical_field = %(canonical_field)s AND version = %(version)s
+
+-- former_versions --
+-- What held before what holds now, the latest first; a removal is one as well.
+SELECT id, tenant, source_system, source_entity,
+    canonical_entity, canonical_field, source_field, transform, confidence, status,
+    method, created_by, approved_by, approved_at, version, revision, is_active, created_at,
+    active_from, confirmed_from, active_until, restores, experiment_id
+FROM mapping_registry
+WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
+    AND canonical_entity = %(canonical_entity)s AND canonical_field = %(canonical_field)s AND active_from IS NOT NULL
+ORDER BY active_from DESC
 
 -- pending_changes --
 SELECT revision, tenant, source_system, source_entity, event, created_at FROM outbox

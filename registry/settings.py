@@ -32,3 +32,9 @@ class RegistrySettings(BaseSettings):
 
     lock_timeout_seconds: float = Field(default=10.0, gt=0)
     """Longest wait for the lock of the revision."""
+
+    bar_self_approval: bool = Field(default=False, validation_alias="AAM_BAR_SELF_APPROVAL")
+    """Whether a person's own proposal needs somebody else's approval. Then nobody sets a mapping without one."""
+
+    outbox_keep_days: float = Field(default=7.0, gt=0)
+    """How long the outbox keeps what was published, for a look at it; the audit trail keeps all."""

@@ -5,8 +5,8 @@ the lock of the revision (`take_turn`) from before it reads until it commits.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
@@ -29,6 +29,12 @@ Validator = Callable[[MappingSet], None]
 
 Parameters = dict[str, Any]
 
+_STEPS: Final = {
+    "insert": QUERIES["insert_version"],
+    "activate": QUERIES["activate_version"],
+    "confirm": QUERIES["confirm_version"],
+}
+
 
 @dataclass(frozen=True)
 class Change:
@@ -37,7 +43,7 @@ class Change:
     key: Key
     plan: Plan
     state: SetState
-    evidence: Mapping[Target, Mapping[str, Any]]
+    evidence: Mapping[Target, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def take_turn(connection: Connection) -> None:
@@ -58,15 +64,15 @@ def write_changes(connection: Connection, changes: Sequence[Change], decision: D
     touch_sets(connection, revision, changes, decision)
     versions = [(change, new) for change in changes for new in change.plan.versions]
     rows = [_version_row(change.key, new, revision, decision) for change, new in versions]
-    _execute(
+    execute_all(
         connection,
         QUERIES["retire_version"],
         [row for row, (_, new) in zip(rows, versions, strict=True) if new.replaces],
     )
-    _execute(connection, QUERIES["insert_version"], [row for row in rows if not row["confirms"]])
-    _execute(connection, QUERIES["confirm_version"], [row for row in rows if row["confirms"]])
+    for step in ("insert", "activate", "confirm"):
+        execute_all(connection, _STEPS[step], [row for row in rows if row["step"] == step])
     outdated = [{"id": p.id} for change, new in versions for p in change.state.outdated(new.mapping.target, new.number)]
-    _execute(connection, QUERIES["supersede_proposal"], outdated)
+    execute_all(connection, QUERIES["supersede_proposal"], outdated)
     record(connection, decision, _entries(changes, revision, decision))
     return revision
 
@@ -74,10 +80,10 @@ def write_changes(connection: Connection, changes: Sequence[Change], decision: D
 def touch_sets(connection: Connection, revision: int, changes: Sequence[Change], decision: Decision) -> None:
     """Gives the changed sets their new revision and the publisher its work."""
     sources = [_source_row(change, revision, decision) for change in changes]
-    _execute(connection, QUERIES["touch_source"], sources)
-    _execute(connection, QUERIES["declare_source"], [row for row in sources if row["primary_key"] is not None])
-    _execute(connection, QUERIES["insert_set_revision"], sources)
-    _execute(connection, QUERIES["add_to_outbox"], sources)
+    execute_all(connection, QUERIES["touch_source"], sources)
+    execute_all(connection, QUERIES["declare_source"], [row for row in sources if row["primary_key"] is not None])
+    execute_all(connection, QUERIES["insert_set_revision"], sources)
+    execute_all(connection, QUERIES["add_to_outbox"], sources)
     connection.execute(QUERIES["wake_publisher"])
 
 
@@ -127,7 +133,8 @@ def _overrides_at_risk(connection: Connection, key: Key, mappings: Collection[Fi
             yield (tenant, *key[1:])
 
 
-def _execute(connection: Connection, statement: bytes, rows: Sequence[Parameters]) -> None:
+def execute_all(connection: Connection, statement: bytes, rows: Sequence[Parameters]) -> None:
+    """`statement` once a row, in one go."""
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(statement, rows)
@@ -168,7 +175,7 @@ def _version_row(key: Key, new: NewVersion, revision: int, decision: Decision) -
         "revision": revision,
         "status": new.status,
         "restores": new.restores,
-        "confirms": new.confirms,
+        "step": new.step,
     }
 
 

@@ -2,9 +2,22 @@
 
 from typing import Any
 
+import pytest
+
 from mapping.mapping_set import Mapping
-from registry.edits import Declaration, NewVersion, SetEdit, Version, mapping_of, plan_declaration, plan_versions
+from registry.edits import (
+    Declaration,
+    NewVersion,
+    SetEdit,
+    SetState,
+    Version,
+    mapping_of,
+    plan_declaration,
+    plan_edit,
+    plan_versions,
+)
 from registry.edits import transform_column as column
+from registry.errors import InvalidDecision
 
 KEY = ("*", "crm", "person")
 TITLE = ("contact", "title")
@@ -44,9 +57,36 @@ def test_any_difference_is_a_new_version() -> None:
 def test_what_was_removed_comes_back_as_the_next_version() -> None:
     gone = {TITLE: version(title("job"), 2, status="removed")}
     assert plan_versions(SetEdit(KEY, mappings=(title("job"),)), gone, "rag") == (
-        NewVersion(title("job"), 3, "active", replaces=False),
+        NewVersion(title("job"), 3, "active", replaces=True),
     )
     assert plan_versions(SetEdit(KEY, removals=(TITLE,)), gone, "manual") == ()
+
+
+def test_a_version_is_numbered_after_all_that_were_written() -> None:
+    now = {TITLE: version(title("job"), 2)}
+    (new,) = plan_versions(SetEdit(KEY, mappings=(title("role"),)), now, "manual", {TITLE: 7})
+    assert new.number == 8
+
+
+def test_what_a_person_says_of_a_provisional_mapping_confirms_it() -> None:
+    found = version(title("job", status="provisional", confidence=0.9), 3, status="provisional", method="rag")
+    state = SetState(holding={TITLE: found}, highest={TITLE: 3})
+    same, other = SetEdit(KEY, mappings=(title("job"),)), SetEdit(KEY, mappings=(title("role"),))
+    confirmed = title("job", confidence=0.9)
+    assert plan_edit(same, state, "manual", approved=True).versions == (
+        NewVersion(confirmed, 3, "active", replaces=False, method="rag", step="confirm"),
+    )
+    for edit, approved in ((same, False), (other, True)):
+        (new,) = plan_edit(edit, state, "manual", approved=approved).versions
+        assert (new.number, new.step, new.replaces) == (4, "insert", True)
+
+
+def test_a_target_on_trial_is_nobodys_and_seeds_pass_it_by() -> None:
+    state = SetState(holding={TITLE: version(title("job"))}, highest={TITLE: 2}, on_trial=frozenset([TITLE]))
+    edit = SetEdit(KEY, mappings=(title("role"),))
+    assert not plan_edit(edit, state, "seed")
+    with pytest.raises(InvalidDecision, match="an experiment runs"):
+        plan_edit(edit, state, "rag")
 
 
 def test_a_removal_is_a_version_and_happens_once() -> None:
