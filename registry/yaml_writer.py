@@ -101,8 +101,8 @@ def _canonical(mapping: FieldMapping, default: str | None) -> str:
 
 
 def _flowing(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _Flow({key: _flowing(inner) for key, inner in value.items()})
+    if isinstance(value, dict):  # in an order of its own: Postgres keeps none
+        return _Flow({key: _flowing(value[key]) for key in sorted(value)})
     return [_flowing(inner) for inner in value] if isinstance(value, list) else value
 
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+import registry
 from cli import main
 from registry.audit import AuditFilter, AuditTrail
 from registry.mapping_store import MappingStore, StoredMapping
@@ -17,6 +18,9 @@ from registry.settings import RegistrySettings
 from registry.yaml_export import export_mappings
 from registry.yaml_history import read_versions
 from registry.yaml_import import ImportReport, import_file
+from registry.yaml_mappings import read_mappings
+
+LEGACY = Path(registry.__path__[0]) / "legacy"
 
 HEAD = """connector: crm
 entities:
@@ -287,3 +291,26 @@ def test_a_mistake_of_the_command_has_its_exit_code(
     monkeypatch.chdir(tmp_path)
     result = run(*arguments, "--dry-run")
     assert (result.exit_code, said in result.stderr) == (code, True), result.stderr
+
+
+def test_the_eight_legacy_connectors_move_into_postgres_and_out_again(pool: Pool, tmp_path: Path) -> None:
+    files = sorted(LEGACY.glob("*.yaml"))
+    assert [file.stem for file in files] == [
+        *("aws_cloudwatch", "dynamics365", "hubspot", "intercom", "pipedrive", "salesforce", "stripe", "zendesk")
+    ]
+    reports = {file.name: imported(pool, file) for file in files}
+    assert {name: report.refused for name, report in reports.items()} == dict.fromkeys(reports, ())
+    exported = {file.name: file.text for file in export_mappings(pool)}
+    assert exported == {file.name: file.read_text(encoding="utf-8") for file in files}
+    stored = MappingStore(pool).list_mappings()
+    assert len(stored) == sum(report.mappings for report in reports.values())
+    assert {(one.version, one.method) for one in stored} == {(1, "manual")}
+    # five of them whole: at least two kinds of record, with a dozen known fields each
+    for connector in ("dynamics365", "hubspot", "pipedrive", "salesforce", "zendesk"):
+        (text,) = [file.text for file in export_mappings(pool, connector=connector)]
+        sets = read_mappings(text).sets
+        assert sum(len(one.mappings) >= 12 for one in sets) >= 2
+        assert all(len(one.mappings) + len(one.ignored) >= 12 for one in sets)
+    assert {name: imported(pool, file).versions for name, file in zip(reports, files, strict=True)} == dict.fromkeys(
+        reports, 0
+    )
