@@ -81,21 +81,8 @@ def run_latency(
 def _row(
     stage: Stage, system: System, reader: Consumer, rate: int, warm_up_seconds: float, seconds: float
 ) -> dict[str, Any]:
-    warm_up, measured = Load(stage, FIRST_NUMBER), Load(stage, 2 * FIRST_NUMBER)
-
-    def send() -> None:
-        warm_up.send_for(warm_up_seconds, rate)
-        measured.send_for(seconds, rate)
-
-    sending = threading.Thread(target=send)
-    sending.start()
-    found: list[float] = []
-    end = time.monotonic() + warm_up_seconds + seconds + DRAIN_SECONDS
-    while (sending.is_alive() or len(found) < measured.sent) and time.monotonic() < end:
-        found += _read(reader, measured)
-    sending.join()
-    if len(found) < measured.sent:
-        raise TransientError(f"{system.label}: {len(found)} of {measured.sent} records came out at {rate}/s")
+    _latencies(reader, Load(stage, FIRST_NUMBER), rate, warm_up_seconds)
+    found = _latencies(reader, Load(stage, 2 * FIRST_NUMBER), rate, seconds)
     percentiles = statistics.quantiles(found, n=100)
     return {
         "system": system.name,
@@ -105,6 +92,20 @@ def _row(
         "p50_ms": round(percentiles[49] * 1000, 1),
         "p99_ms": round(percentiles[98] * 1000, 1),
     }
+
+
+def _latencies(reader: Consumer, load: Load, rate: int, seconds: float) -> list[float]:
+    """Seconds of each record of the load, once all of them came out."""
+    sending = threading.Thread(target=load.send_for, args=(seconds, rate))
+    sending.start()
+    found: list[float] = []
+    end = time.monotonic() + seconds + DRAIN_SECONDS
+    while (sending.is_alive() or len(found) < load.sent) and time.monotonic() < end:
+        found += _read(reader, load)
+    sending.join()
+    if len(found) < load.sent:
+        raise TransientError(f"{len(found)} of {load.sent} records came out at {rate}/s")
+    return found
 
 
 def _read(reader: Consumer, load: Load) -> list[float]:
