@@ -23,7 +23,7 @@ Token = str | int
 URL_KINDS: Final = frozenset({"next_url", "odata", "link_header"})
 TOKEN_KINDS: Final = URL_KINDS | {"cursor"}
 
-_LINK: Final = re.compile(r"<([^>]*)>((?:\s*;\s*[^,;\"]+(?:=\"[^\"]*\")?)*)")
+_LINK: Final = re.compile(r"<([^>]*)>((?:\s*;\s*[^,;\"=]+(?:=(?:\"[^\"]*\"|[^,;\"]*))?)*)")
 _NEXT: Final = re.compile(r";\s*rel\s*=\s*(?:\"[^\"]*\bnext\b[^\"]*\"|next\b)", re.IGNORECASE)
 _USUAL_SIZES: Final = frozenset({10, 15, 20, 25, 30, 40, 50, 60, 100, 200, 250, 300, 500, 1000, 2000, 5000, 10000})
 _EMPTY_PAGES: Final = 1_000
@@ -134,8 +134,8 @@ def _is_last(paging: Pagination, page: Page, count: int, at: int) -> bool:
         return before + count >= total
     if isinstance(total, int) and paging.page_size and count == paging.page_size:
         return (before + 1) * paging.page_size >= total
-    # A server that gives fewer than were asked for would seem to end at its first page: then one more is asked for.
-    return paging.page_size is not None and count < paging.page_size and not (before == 0 and looks_full(paging, count))
+    # A server that gives fewer than were asked for would seem to end at its first page: a usual number isn't believed.
+    return paging.page_size is not None and not looks_full(paging, count)
 
 
 def looks_full(paging: Pagination, count: int) -> bool:
