@@ -90,7 +90,7 @@ def read_raw(
     if origin is None or not value or not value[0] or (bound_tenant is not None and origin.tenant != bound_tenant):
         return _read_slowly(headers or (), key, value, bound_tenant, decode_avro)
     if found:
-        return _new(RawMessage, (origin, *_details(found), value, None))
+        return _new(RawMessage, (origin, *read_details(found), value, None))
     return _new(RawMessage, (origin, "upsert", None, None, None, value, None))
 
 
@@ -98,7 +98,7 @@ def _read_slowly(
     headers: Headers, key: bytes | None, value: bytes | None, bound_tenant: str | None, decode_avro: AvroDecoder | None
 ) -> RawMessage:
     """Any form, checked in full; also the first record of each origin in the plain form."""
-    found = _single_values(headers)
+    found = single_values(headers)
     content_type = found.get("content-type") or b""
     if content_type[: len(_STRUCTURED)].lower() == _STRUCTURED:
         return _from_structured(_parsed(value, decode_avro, "a CloudEvent"), found, bound_tenant)
@@ -119,10 +119,10 @@ def _from_headers(
         if name not in found:
             raise InvalidRecord(f"header `{name}` is missing")
     tenant = found[names.TENANT] if names.TENANT in found else _tenant_of_key(key, bound_tenant)
-    origin = _known_origin(tenant, found, bound_tenant)
+    origin = known_origin(tenant, found, bound_tenant)
     if names.TENANT in found and len(headers) <= len(_NAMES) and all(name in _NAMES for name, _ in headers):
         _remember(_plain, tuple(headers), origin)
-    op, record_id, observed_at_us, traceparent = _details(found)
+    op, record_id, observed_at_us, traceparent = read_details(found)
     if value is None:
         if record_id is None:
             raise InvalidRecord("value is null, which deletes a record, but header `record_id` is missing")
@@ -130,7 +130,7 @@ def _from_headers(
             raise InvalidRecord("value is null, which deletes a record, but header `op` says upsert")
         return RawMessage(origin, "delete", record_id, observed_at_us, traceparent, None, None)
     if value[:1] == b"\x00":
-        record = _avro(value, decode_avro)
+        record = read_avro(value, decode_avro)
         return RawMessage(origin, op, record_id, observed_at_us, traceparent, None, record)
     return RawMessage(origin, op, record_id, observed_at_us, traceparent, value, None)
 
@@ -179,8 +179,8 @@ def _from_fields(
         if name not in texts:
             raise InvalidRecord(f"{kind} `{name}` is missing")
     merged = {**found, **texts}
-    origin = _known_origin(tenant, merged, bound_tenant)
-    op, record_id, observed_at_us, traceparent = _details(merged)
+    origin = known_origin(tenant, merged, bound_tenant)
+    op, record_id, observed_at_us, traceparent = read_details(merged)
     if record is None:
         if record_id is None:
             raise InvalidRecord("the record is null, which deletes it, but `record_id` is missing")
@@ -192,7 +192,7 @@ def _from_fields(
     return RawMessage(origin, op, record_id, observed_at_us, traceparent, None, record)
 
 
-def _single_values(headers: Headers) -> dict[str, bytes]:
+def single_values(headers: Headers) -> dict[str, bytes]:
     """The headers that AAM reads, CloudEvents names translated. Null counts as missing; twice must say the same."""
     found: dict[str, bytes] = {}
     for name, value in headers:
@@ -218,8 +218,8 @@ def _tenant_of_key(key: bytes | None, bound_tenant: str | None) -> bytes:
     return key
 
 
-def _known_origin(tenant: bytes, found: Mapping[str, bytes], bound_tenant: str | None) -> Origin:
-    """The one Origin of these names, checked when first seen."""
+def known_origin(tenant: bytes, found: Mapping[str, bytes], bound_tenant: str | None) -> Origin:
+    """The one Origin of these names, checked when first seen. Raises InvalidRecord for one of another tenant."""
     known = (tenant, found[names.CONNECTOR], found[names.ENTITY], found.get(names.CONNECTION))
     origin = _origins.get(known)
     if origin is None:
@@ -278,7 +278,7 @@ def _text_field(value: Any, name: str, kind: str) -> bytes:
         raise InvalidRecord(f"{kind} `{name}` is not valid Unicode") from None
 
 
-def _details(found: Mapping[str, bytes | None]) -> tuple[Op, str | None, int | None, str | None]:
+def read_details(found: Mapping[str, bytes | None]) -> tuple[Op, str | None, int | None, str | None]:
     """(op, record_id, observed_at_us, traceparent). A malformed traceparent starts no trace; it costs no data (W3C)."""
     op, record_id = found.get("op"), found.get("record_id")
     observed_at, trace = found.get("observed_at"), found.get("traceparent")
@@ -322,10 +322,10 @@ def _observed_at_us(value: bytes) -> int:
 def _parsed(value: bytes | None, decode_avro: AvroDecoder | None, what: str) -> dict[str, Any]:
     if value is None:
         raise InvalidRecord(f"value is null, headers `connector` and `entity` are missing, and so it is not {what}")
-    return _avro(value, decode_avro) if value[:1] == b"\x00" else decode(value)
+    return read_avro(value, decode_avro) if value[:1] == b"\x00" else decode(value)
 
 
-def _avro(value: bytes, decode_avro: AvroDecoder | None) -> dict[str, Any]:
+def read_avro(value: bytes, decode_avro: AvroDecoder | None) -> dict[str, Any]:
     if decode_avro is None:
         raise InvalidRecord("value is Confluent-framed Avro, and no Schema Registry is configured")
     return decode_avro(value)

@@ -6,6 +6,7 @@ filled in by the CLI.
 
 import json
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas.failures import Misconfigured
 from topics.catalogue import Catalogue
 from topics.names import DEFAULT_PREFIX, TopicNames
+from topics.raw_bindings import RawBindings
 
 # What AAM's guarantees rest on: an operator may tune everything else.
 FIXED_PROPERTIES = frozenset(
@@ -62,6 +64,9 @@ class KafkaSettings(BaseSettings):
     tenant_topics: dict[str, str] = Field(
         default_factory=dict, description="JSON {topic: tenant}: raw topics on which only that tenant may write"
     )
+    raw_topics: Path | None = Field(
+        default=None, description="JSON or YAML file: topics you already have -> tenant, connector, entity, form"
+    )
     schema_registry_url: str | None = Field(
         default=None, validation_alias="SCHEMA_REGISTRY_URL", description="http(s) address of a Schema Registry"
     )
@@ -95,6 +100,18 @@ class KafkaSettings(BaseSettings):
     def names(self) -> TopicNames:
         """Topics, groups and transactional ids under this installation's prefix."""
         return TopicNames(self.topic_prefix)
+
+    @cached_property
+    def raw_bindings(self) -> RawBindings:
+        """Whose records the topics of AAM_RAW_TOPICS carry. Raises Misconfigured where the file is wrong."""
+        if self.raw_topics is None:
+            return RawBindings({})
+        own = [spec.name for spec in self.catalogue()]
+        bindings = RawBindings.load(self.raw_topics, own_topics=own)
+        twice = next((topic for topic in self.tenant_topics if bindings.find(topic) is not None), None)
+        if twice is not None:
+            raise Misconfigured(f"{twice} is in both AAM_TENANT_TOPICS and AAM_RAW_TOPICS")
+        return bindings
 
     def catalogue(self) -> Catalogue:
         """The topics of this installation."""
