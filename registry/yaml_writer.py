@@ -126,12 +126,18 @@ def _represent_list(dumper: _Dumper, value: list[Any]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=flat)
 
 
+def _represent_text(dumper: _Dumper, value: str) -> yaml.Node:
+    # Other quotes would fold what is a line's end to YAML.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if value.isprintable() else '"')
+
+
 def _whole(pattern: re.Pattern[str]) -> re.Pattern[str]:
     return re.compile(f"(?:{pattern.pattern})\\Z", pattern.flags)
 
 
 _Dumper.add_representer(_Flow, _represent_flow)
 _Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_text)
 _WORDS: Final = re.compile("|".join(re.escape(word) for word in CONSTANTS))
 # (tag, what is plain under it): the first that matches is what the word is read as
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:null)\Z"), None)
