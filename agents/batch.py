@@ -1,7 +1,7 @@
 """A batch of records on its way through an agent, and the arithmetic of its offsets.
 
 The source makes it, the agent settles it, the source alone commits or aborts it. A batch is never half done: what an
-agent wrote through it is committed with its offsets or not at all.
+agent writes through it is committed with its offsets or not at all.
 """
 
 import asyncio
@@ -93,21 +93,32 @@ class Writer:
         self.producer.poll(BUFFER_WAIT_SECONDS)
 
 
-class Batch(Writer):
-    """Records in the order read, a future for their outcome, and the producer of their transaction."""
+class Batch:
+    """Records in the order read, what an agent writes because of them, and a future for their outcome.
 
-    def __init__(
-        self, messages: list[Message], *, producer: Producer, thread: Executor, deadline_seconds: float
-    ) -> None:
-        super().__init__(producer, time.monotonic() + deadline_seconds)
+    Writes are held back until the batch's own transaction is open: the one before it may still be committing.
+    """
+
+    def __init__(self, messages: list[Message], *, thread: Executor) -> None:
         self.messages = messages
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._thread = thread
+        self._writes: list[tuple[str, bytes | None, bytes | None, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
+        self._after_abort: list[Callable[[], None]] = []
+
+    def produce(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Any = None) -> None:
+        """Write one message when the batch is committed."""
+        self._writes.append((topic, value, key, headers))
+
+    def write(self, writer: Writer) -> None:
+        """Hand all writes to `writer`, in the order they were made. Raises as `Writer.produce` does."""
+        for topic, value, key, headers in self._writes:
+            writer.produce(topic, value, key, headers)
 
     @property
     def is_open(self) -> bool:
-        """False once settled or abandoned: a late agent must not write into the next batch's transaction."""
+        """False once settled or abandoned."""
         return not self.done.done()
 
     async def in_thread(self, work: Callable[..., Result], *args: Any) -> Result:
@@ -123,8 +134,18 @@ class Batch(Writer):
         """Have `callback` run, in the source's thread, once the batch has committed."""
         self._after_commit.append(callback)
 
-    def run_after_commit(self) -> None:
+    def after_abort(self, callback: Callable[[], None]) -> None:
+        """Have `callback` run, in the source's thread, if the batch is given up and will be read again."""
+        self._after_abort.append(callback)
+
+    def committed(self) -> None:
+        """Run what waits for the commit."""
         for callback in self._after_commit:
+            callback()
+
+    def aborted(self) -> None:
+        """Run what waits for the batch's end without a commit."""
+        for callback in self._after_abort:
             callback()
 
     @contextmanager

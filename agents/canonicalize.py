@@ -15,7 +15,7 @@ from agents.batch import Batch
 from agents.compiled_sets import CompiledSets
 from agents.dead_letters import Output, bury
 from agents.mapping_cache import Key, MappingTable
-from agents.novel_fields import NovelFields
+from agents.novel_fields import NovelFields, SourceWatch
 from mapping.compile import CompiledSet
 from mapping.decode_json import decode
 from mapping.origin import Delivery, Origin
@@ -23,7 +23,7 @@ from mapping.profile import fingerprint
 from observability import metrics
 from schemas import headers as header_names
 from schemas.failures import InvalidRecord, Misconfigured, TransientError
-from schemas.messages import NovelField
+from schemas.messages import NovelReason
 from topics.kafka_record import OUTPUT_LIMIT_BYTES, ConsumedRecord, original_coordinates, read_original
 from topics.names import TopicNames
 from topics.parked_record import parked
@@ -32,7 +32,6 @@ from topics.raw_record import AvroDecoder, read_raw
 # Headers and framing of an event need little; the topic's limit counts them.
 EVENT_LIMIT_BYTES: Final = OUTPUT_LIMIT_BYTES - 4096
 ROUTES_KEPT: Final = 65_536
-SHAPES_KEPT: Final = 10_000
 _OUR_HEADERS: Final = "aam-"
 _new = tuple.__new__  # half the price of Delivery(...)
 
@@ -40,14 +39,14 @@ _new = tuple.__new__  # half the price of Delivery(...)
 class _Route:
     """What is the same for all records of one origin: looked up once a record, kept as long as the table."""
 
-    __slots__ = ("compiled", "events", "key", "origin", "shapes")
+    __slots__ = ("compiled", "events", "key", "origin", "watch")
 
-    def __init__(self, origin: Origin, compiled: CompiledSet | None) -> None:
+    def __init__(self, origin: Origin, compiled: CompiledSet | None, watch: SourceWatch) -> None:
         self.origin = origin
         self.compiled = compiled
+        self.watch = watch
         self.key = origin.tenant.encode()
         self.events = 0
-        self.shapes: set[Any] = set()  # of leftovers whose paths are all announced
 
 
 class Outcomes:
@@ -60,6 +59,7 @@ class Outcomes:
         self.dead_tenants: Counter[str] = Counter()
         self.novel: Counter[str] = Counter()
         self.parked = 0
+        self.seen: list[SourceWatch] = []
 
     def tell(self, agent: str) -> None:
         """Add to the metrics."""
@@ -103,15 +103,16 @@ class Canonicalizer:
         self._routes: dict[int, _Route] = {}
 
     async def handle(self, batch: Batch) -> None:
-        """Settle one batch, its work done off the event loop; metrics and memory follow its commit."""
+        """Settle one batch, its work done off the event loop; metrics follow its commit."""
         with batch.outcome():
+            batch.after_abort(lambda: self.aborted(Outcomes()))
             outcomes = await batch.in_thread(self.process, batch.messages, batch)
-            batch.after_commit(lambda: self.committed(outcomes, "canonicalize"))
+            batch.after_abort(lambda: self.aborted(outcomes))
+            batch.after_commit(lambda: outcomes.tell("canonicalize"))
 
-    def committed(self, outcomes: Outcomes, agent: str) -> None:
-        """To be called when what `process` wrote has committed."""
-        self._novel.committed()
-        outcomes.tell(agent)
+    def aborted(self, outcomes: Outcomes) -> None:
+        """To be called when what `process` wrote has not committed: it announced nothing."""
+        self._novel.undo(outcomes.seen)
 
     def maps(self, key: Key) -> bool:
         """Whether records of this (tenant, connector, entity) have a function now."""
@@ -133,6 +134,7 @@ class Canonicalizer:
         emitted_at_us = int(self._clock() * 1_000_000)
         for message in messages:
             self._process_one(message, output, emitted_at_us, outcomes)
+        self._announce(output, outcomes)
         for route in self._routes.values():
             if route.events:
                 outcomes.tenants[route.origin.tenant] += route.events
@@ -155,7 +157,7 @@ class Canonicalizer:
             if record is None:
                 record = {} if body is None else decode(body)
             if compiled is None:
-                self._park(message, origin, record, output, outcomes)
+                self._park(message, route.watch, record, output, outcomes)
                 return
             stage = "map"
             delivery = _new(
@@ -182,12 +184,10 @@ class Canonicalizer:
             output.produce(self._topics[entity], event, route.key, trace)
             outcomes.events[entity] += 1
         route.events += len(events)
-        if leftover and (shape := fingerprint(leftover)) not in route.shapes:
-            if len(route.shapes) >= SHAPES_KEPT:
-                route.shapes.clear()
-            route.shapes.add(shape)
-            found = self._novel.announce(origin, leftover, ignored=compiled.mapping_set.ignored, place=delivery)
-            self._announce(found, output, outcomes)
+        if leftover:
+            watch = route.watch
+            if watch.samples_left or fingerprint(leftover) not in watch.shapes:
+                watch.take(leftover, delivery)
 
     def _bound_tenant(self, message: Message, original: Any) -> str | None:
         """The only tenant that may write to the record's topic; of one released or retried, to its first topic."""
@@ -196,21 +196,23 @@ class Canonicalizer:
     def _find_route(self, origin: Origin) -> _Route:
         assert self._known is not None, "set by process"
         compiled = self._compiled.find(self._known[0], origin.tenant, origin.connector, origin.entity)
-        route = self._routes[id(origin)] = _Route(origin, compiled)  # keeps the origin, so its id stays its own
+        reason: NovelReason = "unmapped" if compiled else "unknown_source"
+        watch = self._novel.watch(origin, ignored=compiled.mapping_set.ignored if compiled else (), reason=reason)
+        route = self._routes[id(origin)] = _Route(origin, compiled, watch)  # keeps the origin, so its id stays its own
         return route
 
     def _park(
-        self, message: Message, origin: Origin, record: dict[str, Any], output: Output, outcomes: Outcomes
+        self, message: Message, watch: SourceWatch, record: dict[str, Any], output: Output, outcomes: Outcomes
     ) -> None:
-        kept = parked(ConsumedRecord.from_message(message))
+        consumed = ConsumedRecord.from_message(message)
+        kept = parked(consumed)
         output.produce(self._names.raw_parked, kept.value, kept.key, kept.headers)
         outcomes.parked += 1
-        place = original_coordinates(ConsumedRecord.from_message(message))
-        found = self._novel.announce_source(origin, place)
-        found += self._novel.announce(origin, record, reason="unknown_source", place=place)
-        self._announce(found, output, outcomes)
+        if watch.samples_left or fingerprint(record) not in watch.shapes:
+            watch.take(record, original_coordinates(consumed))
 
-    def _announce(self, fields: Iterable[NovelField], output: Output, outcomes: Outcomes) -> None:
+    def _announce(self, output: Output, outcomes: Outcomes) -> None:
+        fields, outcomes.seen = self._novel.drain()
         for field in fields:
             output.produce(self._names.fields_novel, field.model_dump_json().encode(), field.tenant.encode())
             outcomes.novel[field.reason] += 1

@@ -84,6 +84,8 @@ class CommitStyle(ABC):
 class Transactional(CommitStyle):
     """One transaction a batch: outputs and offsets become visible together, or never."""
 
+    _is_open = False
+
     def _open(self) -> Producer:
         producer = self._open_producer()
         # Also ends what a predecessor of this transactional.id left open, and fences it.
@@ -92,17 +94,20 @@ class Transactional(CommitStyle):
 
     def begin(self) -> None:
         self.producer.begin_transaction()
+        self._is_open = True
 
     def commit(self, offsets: list[TopicPartition], consumer: Consumer) -> None:
         producer, end = self.producer, time.monotonic() + self._timeout
         member = consumer.consumer_group_metadata()
         retried(lambda: producer.send_offsets_to_transaction(offsets, member, self._timeout), seconds=self._timeout)
         retried(lambda: producer.commit_transaction(self._timeout), seconds=max(0.0, end - time.monotonic()))
+        self._is_open = False
 
     def abort(self) -> None:
         """Leave no transaction open; a producer that cannot abort is replaced, which ends its transaction too."""
-        if self._producer is None:
+        if self._producer is None or not self._is_open:
             return
+        self._is_open = False
         try:
             retried(lambda: self.producer.abort_transaction(self._timeout), seconds=self._timeout)
         except KafkaException as error:

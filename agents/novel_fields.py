@@ -8,7 +8,7 @@ partitions move, since another worker's memory is not ours.
 import heapq
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final, Protocol, cast
@@ -105,12 +105,6 @@ class SourceWatch:
             if at <= self._records:
                 yield from self._field(path)
 
-    def source_due(self, place: Place) -> list[NovelField]:
-        """What is to be told of the source itself."""
-        self._touched[self] = None
-        self._places.setdefault(None, _coordinates(place))
-        return list(self._source(self._reason))
-
     def _field(self, path: str) -> Iterator[NovelField]:
         profiler = self._paths[path]
         profile = profiler.profile(self._records - profiler.first + 1)
@@ -160,7 +154,7 @@ class SourceWatch:
 
 
 class NovelFields:
-    """The memory of one worker. A batch: `begin`, any number of `take`s of watches, `drain`, `committed` if it has."""
+    """The memory of one worker. A batch: `begin`, `take`s of watches, `drain`; `undo` if it is aborted."""
 
     def __init__(self, *, reannounce_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._reannounce_seconds = reannounce_seconds
@@ -172,11 +166,8 @@ class NovelFields:
         self.generation = 0
 
     def begin(self) -> None:
-        """A new batch: what an aborted one saw does not count, what is older than the limit is due again."""
-        changed = bool(self._touched)
-        for watch in self._touched:
-            watch.forget()
-        self._touched.clear()
+        """A new batch: what is older than the limit is due again."""
+        changed = False
         now = self._clock()
         while self._looks and self._looks[0][0] <= now:
             _, _, watch, anew = heapq.heappop(self._looks)
@@ -201,38 +192,25 @@ class NovelFields:
         watch.set_up(origin, ignored, reason)
         return watch
 
-    def drain(self) -> list[NovelField]:
-        """The messages that are due, to be written with the batch."""
-        return [field for watch in self._touched for field in watch.due()]
-
-    def committed(self) -> None:
-        """The batch has committed: what it announced is remembered."""
+    def drain(self) -> tuple[list[NovelField], list[SourceWatch]]:
+        """The messages that are due, to be written with the batch; and what to `undo` if it does not commit."""
+        seen = list(self._touched)
         self._touched.clear()
+        return [field for watch in seen for field in watch.due()], seen
+
+    def undo(self, seen: Iterable[SourceWatch] = ()) -> None:
+        """A batch is read again: what it saw, and what was seen since, does not count."""
+        for watch in (*seen, *self._touched):
+            watch.forget()
+        self._touched.clear()
+        self.generation += 1
 
     def forget(self) -> None:
-        """Partitions moved. Not to be called while a batch is under way."""
+        """Partitions moved. Not to be called while a batch is worked on."""
         self._watches.clear()
         self._touched.clear()
         self._looks.clear()
         self.generation += 1
-
-    def announce(
-        self,
-        origin: Origin,
-        leftover: dict[str, Any],
-        *,
-        ignored: tuple[str, ...] = (),
-        reason: NovelReason = "unmapped",
-        place: Place | None,
-    ) -> list[NovelField]:
-        """`take` and `due` in one, for a caller that sees few records of a source."""
-        watch = self.watch(origin, ignored=ignored, reason=reason)
-        watch.take(leftover, place)
-        return list(watch.due())
-
-    def announce_source(self, origin: Origin, place: Place) -> list[NovelField]:
-        """The message for a source that no set covers, if it is new or due again."""
-        return self.watch(origin, reason="unknown_source").source_due(place)
 
     def _look_later(self, watch: SourceWatch, now: float) -> None:
         heapq.heappush(self._looks, (now + self._reannounce_seconds, next(self._order), watch, True))

@@ -87,7 +87,7 @@ class Releaser:
                 counts = Counter(key for key, _ in chunk)
                 for key, mark in marks.items():
                     self._parked.released(key, mark=mark, count=counts[key])
-                self._canonicalizer.committed(outcomes, AGENT)
+                outcomes.tell(AGENT)
                 metrics.RECORDS_RELEASED.inc(len(chunk))
                 released += counts
                 if time.monotonic() > end:
@@ -121,17 +121,25 @@ class Releaser:
         if producer is None:
             raise Bug("released without `open`: the marks may be old")
         self._producer = None  # kept only if the transaction ends well; `open` ends what this one leaves
-        producer.begin_transaction()
-        writer = Writer(producer, time.monotonic() + self._timeout / 2)
-        outcomes = self._canonicalizer.process([message for _, message in chunk], writer)
+        outcomes = Outcomes()
+        try:
+            producer.begin_transaction()
+            writer = Writer(producer, time.monotonic() + self._timeout / 2)
+            outcomes = self._canonicalizer.process([message for _, message in chunk], writer)
+            self._commit(producer, marks)
+        except BaseException:
+            self._canonicalizer.aborted(outcomes)
+            raise
+        self._producer = producer
+        return outcomes, marks
+
+    def _commit(self, producer: Producer, marks: dict[Key, int]) -> None:
         with ExitStack() as clients:
             for key, mark in marks.items():
                 client = make_consumer(self._kafka, group_id=self._parked.group(key))
                 clients.callback(client.close)
                 self._send_mark(producer, client, mark)
             retried(lambda: producer.commit_transaction(self._timeout), seconds=self._timeout)
-        self._producer = producer
-        return outcomes, marks
 
     def _send_mark(self, producer: Producer, client: Consumer, mark: int) -> None:
         offsets = [TopicPartition(self._parked.topic, PARTITION, mark)]

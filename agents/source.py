@@ -1,15 +1,16 @@
 """The one way to read Kafka: whole batches from a consumer group, through a Faust channel, into one agent.
 
 The source owns consumer, offsets and transaction. An agent that fails or is late has its batch aborted and replayed;
-when that does not help, the worker ends (docs/adr/0006-source-inside-faust.md). All calls of the Kafka client are made
-in one thread, where the batch's own work runs too, so the event loop stays free for timers and health.
+when that does not help, the worker ends (docs/adr/0006-source-inside-faust.md). Reading and the batch's own work run in
+one thread, the commit of the batch before it in a second: waiting for brokers costs no throughput, and the event loop
+stays free for timers and health.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -17,7 +18,16 @@ from typing import Any, Protocol, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from mode import Service
 
-from agents.batch import Batch, Partition, Stopping, as_partitions, backoff_seconds, first_offsets, next_offsets
+from agents.batch import (
+    Batch,
+    Partition,
+    Stopping,
+    Writer,
+    as_partitions,
+    backoff_seconds,
+    first_offsets,
+    next_offsets,
+)
 from agents.commit import CommitStyle, kafka_error
 from agents.watchdog import Watchdog
 from observability import metrics
@@ -80,6 +90,15 @@ class Linger:
         self.seconds = min(self._limit, commit_seconds) if records >= self.BUSY_RECORDS else 0.0
 
 
+@dataclass
+class Flight:
+    """A batch whose commit is under way."""
+
+    batch: Batch
+    landing: Future[None]
+    started: float
+
+
 class Source(Service):
     """Reads `topics` as a member of a consumer group and feeds `channel`. `give_up(error)` ends the worker."""
 
@@ -110,12 +129,14 @@ class Source(Service):
         self._watchdog = watchdog
         self._give_up = give_up
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-commit")
+        self._flight: Flight | None = None
         self._linger = Linger(limits.linger_seconds)
         self._listeners: list[Callable[[], None]] = []
         self._revoked: set[Partition] = set()
         self._fatal: Exception | None = None
         self._attempts = 0
-        self._to_rewind: dict[Partition, int] | None = None
+        self._lost: list[Batch] = []  # to be read again
         self._last_stats = 0.0
         self._consumer: Consumer = None  # type: ignore[assignment]  # until _open
         self._ended = asyncio.Event()
@@ -131,6 +152,7 @@ class Source(Service):
         await self._ended.wait()
         await self._call(self._close)
         self._thread.shutdown(wait=False)
+        self._commit_thread.shutdown(wait=False)
 
     def _open(self) -> None:
         self._style.open()
@@ -154,6 +176,7 @@ class Source(Service):
                 await self._call(self._open)
             while not self.should_stop:
                 await self._turn()
+            await self._landed()
         except Exception as error:
             log.error("%s ends: %s: %s", self.name, type(error).__name__, error)
             self._give_up(error)
@@ -161,43 +184,36 @@ class Source(Service):
             self._ended.set()
 
     async def _turn(self) -> None:
-        if self._to_rewind is not None and not await self._rewound(self._to_rewind):
+        """Read and work on one batch, while the one before it commits; then let it follow."""
+        if self._lost and not await self._rewound():
             return
         messages = await self._call(self._fetch)
         if self._fatal is not None:
             raise self._fatal
-        if messages:
-            await self._process(messages)
+        started = time.monotonic()
+        batch = Batch(messages, thread=self._thread)
+        failure: Exception | None = None
+        for step in (self._worked(batch), self._landed()):
+            try:
+                await step
+            except Exception as error:
+                failure = error
+        if failure is None and messages:
+            self._depart(batch, started)
+        elif failure is not None:
+            self._lost.append(batch)
+            await self._failed(failure)
 
     async def _call(self, work: Callable[..., Result], *args: Any) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
     # -- one batch
 
-    async def _process(self, messages: list[Message]) -> None:
-        started = time.monotonic()
+    async def _worked(self, batch: Batch) -> None:
+        """Let the agent settle the batch."""
+        if not batch.messages:
+            return
         self._watchdog.expect(self.name, self._limits.deadline_seconds + GRACE_SECONDS)
-        batch: Batch | None = None
-        try:
-            await self._call(self._style.begin)
-            batch = Batch(
-                messages,
-                producer=self._style.producer,
-                thread=self._thread,
-                deadline_seconds=self._limits.deadline_seconds,
-            )
-            await self._settled(batch)
-            await self._call(self._commit, batch)
-        except Exception as error:
-            self._to_rewind = first_offsets(messages)
-            await self._failed(error)
-        else:
-            self._attempts = 0
-            self._observe(messages, time.monotonic() - started)
-        finally:
-            self._watchdog.done(self.name)
-
-    async def _settled(self, batch: Batch) -> None:
         await self._channel.send(value=batch)
         try:
             await asyncio.wait_for(asyncio.shield(batch.done), self._limits.deadline_seconds)
@@ -206,30 +222,57 @@ class Source(Service):
             batch.fail(late)
             batch.done.exception()  # seen
             raise late from None
+        finally:
+            self._watchdog.done(self.name)
+
+    def _depart(self, batch: Batch, started: float) -> None:
+        """Begin to commit."""
+        name = f"{self.name}'s commit"
+        self._watchdog.expect(name, self._limits.deadline_seconds + GRACE_SECONDS)
+        landing = self._commit_thread.submit(self._commit, batch)
+        landing.add_done_callback(lambda _: self._watchdog.done(name))
+        self._flight = Flight(batch, landing, started)
+
+    async def _landed(self) -> None:
+        """Wait for the commit that is under way. Raises what made it fail; its batch is then to be read again."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        try:
+            await asyncio.wrap_future(flight.landing)
+        except Exception:
+            self._lost.append(flight.batch)
+            raise
+        await self._call(flight.batch.committed)
+        self._attempts = 0
+        self._observe(flight.batch.messages, time.monotonic() - flight.started)
 
     def _commit(self, batch: Batch) -> None:
+        self._style.begin()
+        batch.write(Writer(self._style.producer, time.monotonic() + self._limits.deadline_seconds))
         started = time.monotonic()
         self._style.commit(as_partitions(next_offsets(batch.messages)), self._consumer)
         self._linger.observe(records=len(batch.messages), commit_seconds=time.monotonic() - started)
-        batch.run_after_commit()
 
-    async def _rewound(self, firsts: dict[Partition, int]) -> bool:
+    async def _rewound(self) -> bool:
         """End the failed batch's transaction and go back to where it began; whether that worked."""
         self._watchdog.expect(self.name, self._limits.deadline_seconds + GRACE_SECONDS)
         try:
-            await self._call(self._rewind, firsts)
+            await self._call(self._rewind)
         except Exception as error:
             await self._failed(error)
             return False
         finally:
             self._watchdog.done(self.name)
-        self._to_rewind = None
         return True
 
-    def _rewind(self, firsts: dict[Partition, int]) -> None:
-        # From what is committed, not from `firsts`: a commit whose answer was lost may have held.
+    def _rewind(self) -> None:
+        # From what is committed, not from where the batches began: a commit whose answer was lost may have held.
         self._style.abort()
-        self._seek_committed(firsts)
+        self._seek_committed(first_offsets(message for batch in self._lost for message in batch.messages))
+        for batch in self._lost:
+            batch.aborted()
+        self._lost.clear()
 
     async def _failed(self, error: Exception) -> None:
         """Count a failure and pause before the next try. Raises `error` when trying again is no use."""
@@ -301,6 +344,9 @@ class Source(Service):
         self._forget("lost", partitions)
 
     def _forget(self, change: str, partitions: list[TopicPartition]) -> None:
+        if self._flight is not None:
+            # Its offsets must be there before the next owner reads them.
+            wait([self._flight.landing], timeout=self._limits.deadline_seconds)
         gone = {(p.topic, p.partition) for p in partitions}
         self.assigned -= gone
         for topic, partition in gone:

@@ -14,6 +14,7 @@ import orjson
 from mapping.decode_json import dump
 from mapping.event_format import EventFormat, make_format
 from mapping.event_source import EventSource, keep
+from mapping.experiment import ARMS, arm_of, set_of_arm
 from mapping.mapping_set import MappingSet
 from mapping.origin import Delivery, Origin
 from mapping.path import EACH, MISSING, Path
@@ -38,6 +39,7 @@ class CompiledSet:
 
     mapping_set: MappingSet
     apply: Apply
+    source_id: SourceId
 
 
 def compile_set(
@@ -46,13 +48,31 @@ def compile_set(
     *,
     event_format: EventFormat = "avro",
     prefixes: Mapping[str, bytes] | None = None,
-    arm: str | None = None,
 ) -> CompiledSet:
-    """The function of `mapping_set`. `prefixes`: canonical entity → bytes before an Avro body (the wire framing);
-    `arm`: what its events name as their arm of an experiment.
+    """The function of `mapping_set`; while an experiment runs on it, that of the record's arm.
 
-    Raises InvalidMappingSet.
+    `prefixes`: canonical entity → bytes before an Avro body (the wire framing). Raises InvalidMappingSet.
     """
+    experiment = mapping_set.experiment
+    if experiment is None:
+        return _compile(mapping_set, entities, event_format, prefixes, arm=None)
+    arms = {arm: _compile(set_of_arm(mapping_set, arm), entities, event_format, prefixes, arm=arm) for arm in ARMS}
+    source_id = arms["A"].source_id
+
+    def apply(record: dict[str, Any], origin: Origin, delivery: Delivery) -> tuple[Events, dict[str, Any]]:
+        return arms[arm_of(experiment, source_id(record, delivery, {}))].apply(record, origin, delivery)
+
+    return CompiledSet(mapping_set, apply, source_id)
+
+
+def _compile(
+    mapping_set: MappingSet,
+    entities: Mapping[str, CanonicalEntity],
+    event_format: EventFormat,
+    prefixes: Mapping[str, bytes] | None,
+    *,
+    arm: str | None,
+) -> CompiledSet:
     plan = plan_set(mapping_set, entities)
     source_id = _make_source_id(plan)
     sources = []
@@ -61,9 +81,9 @@ def compile_set(
         form = make_format(event_format, event.entity, mapping_set.revision, prefix, arm)
         sources.append(EventSource(event, form))
     if len(sources) == 1 and plan.events[0].each is None:
-        return CompiledSet(mapping_set, sources[0].compile_whole(plan, source_id))
+        return CompiledSet(mapping_set, sources[0].compile_whole(plan, source_id), source_id)
     makers = [_Maker(source.plan, source.compile_part(), _element_tree(source.plan)) for source in sources]
-    return CompiledSet(mapping_set, _make_apply(plan, makers, source_id))
+    return CompiledSet(mapping_set, _make_apply(plan, makers, source_id), source_id)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ it; what the values are was decided before.
 
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import orjson
 
@@ -17,6 +17,9 @@ from mapping.transforms import format_date, format_timestamp
 from schemas.canonical_model import CanonicalEntity, CanonicalField, FieldKind
 
 EventFormat = Literal["avro", "json", "values"]
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _MEMO_SIZE: Final = 4096
 _dumps: Final = orjson.dumps
@@ -173,7 +176,7 @@ class _Paths(dict[str, bytes]):
         return _remember(self, path, avro.plain_string(path))
 
 
-def _remember(memo: dict[Any, Any], key: Any, value: Any) -> Any:
+def _remember(memo: dict[K, V], key: K, value: V) -> V:
     if len(memo) >= _MEMO_SIZE:
         memo.clear()
     memo[key] = value
@@ -280,7 +283,7 @@ class JsonFormat(ValuesFormat):
         return _JSON_ENCODERS.get(kind, _unchanged)
 
     def timestamp(self, micros: int) -> str:
-        return self._times.get(micros) or str(_remember(self._times, micros, format_timestamp(micros)))
+        return self._times.get(micros) or _remember(self._times, micros, format_timestamp(micros))
 
     def custom(self, fields: dict[str, Any]) -> dict[str, str]:
         try:

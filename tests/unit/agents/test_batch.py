@@ -1,6 +1,7 @@
 """Offsets, retries and the life of a batch."""
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.batch import Batch, Stopping, backoff_seconds, first_offsets, next_offsets
+from agents.batch import Batch, Stopping, Writer, backoff_seconds, first_offsets, next_offsets
 from schemas.failures import Bug, TransientError
 
 
@@ -46,8 +47,8 @@ class FullProducer:
         return 0
 
 
-def make_batch(producer: Any = None, *, seconds: float = 5.0) -> Batch:
-    return Batch([], producer=producer, thread=ThreadPoolExecutor(1), deadline_seconds=seconds)
+def make_batch() -> Batch:
+    return Batch([], thread=ThreadPoolExecutor(1))
 
 
 def test_the_holes_of_transactions_do_not_matter() -> None:
@@ -110,18 +111,25 @@ def test_nothing_is_done_in_a_batch_that_has_ended() -> None:
     asyncio.run(run())
 
 
-def test_a_full_buffer_is_waited_for() -> None:
+def test_what_a_batch_writes_is_held_back_until_its_turn() -> None:
     async def run() -> list[Any]:
-        producer = FullProducer(full=3)
-        make_batch(producer).produce("topic", b"value", b"key", [("h", b"1")])
+        batch, producer = make_batch(), FullProducer(full=0)
+        batch.produce("topic", b"1", b"key")
+        batch.produce("topic", b"2", b"key", [("h", b"1")])
+        assert producer.sent == []
+        batch.write(Writer(producer, time.monotonic() + 5))  # type: ignore[arg-type]  # a stand-in
         return producer.sent
 
-    assert asyncio.run(run()) == [(("topic", b"value", b"key"), {"headers": [("h", b"1")]})]
+    assert asyncio.run(run()) == [(("topic", b"1", b"key"), {}), (("topic", b"2", b"key"), {"headers": [("h", b"1")]})]
+
+
+def test_a_full_buffer_is_waited_for() -> None:
+    producer = FullProducer(full=3)
+    Writer(producer, time.monotonic() + 5).produce("topic", b"value", b"key", [("h", b"1")])  # type: ignore[arg-type]  # a stand-in
+    assert producer.sent == [(("topic", b"value", b"key"), {"headers": [("h", b"1")]})]
 
 
 def test_a_buffer_that_stays_full_is_a_transient_failure() -> None:
-    async def run() -> None:
-        with pytest.raises(TransientError):
-            make_batch(FullProducer(full=1000), seconds=-1.0).produce("topic", b"value")
-
-    asyncio.run(run())
+    writer = Writer(FullProducer(full=1000), time.monotonic() - 1)  # type: ignore[arg-type]  # a stand-in
+    with pytest.raises(TransientError):
+        writer.produce("topic", b"value")
