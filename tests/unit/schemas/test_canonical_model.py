@@ -81,7 +81,7 @@ def test_aam_block_has_the_contracted_order(entity: CanonicalEntity) -> None:
     assert names == [
         *("event_id", "tenant_id", "connection", "source_system", "source_entity", "source_id", "op"),
         *("mapping_revision", "schema_version", "observed_at", "emitted_at", "confidence", "provisional"),
-        *("absent", "unconverted", "raw", "custom_fields"),
+        *("absent", "unconverted", "raw", "custom_fields", "arm"),
     ]
 
 
