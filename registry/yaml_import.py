@@ -21,8 +21,9 @@ from registry.pool import Connection, Pool, transaction
 from registry.queries import parse
 from registry.write_changes import take_turn
 from registry.yaml_document import UnreadableYaml
+from registry.yaml_form import Refusal
 from registry.yaml_history import FileVersion
-from registry.yaml_mappings import MappingFile, Refusal, read_mappings
+from registry.yaml_mappings import MappingFile, read_mappings
 from schemas.failures import InvalidRecord
 
 STATEMENTS: Final[Mapping[str, bytes]] = parse(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))

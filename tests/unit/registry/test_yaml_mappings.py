@@ -9,7 +9,8 @@ import yaml
 from mapping.mapping_set import Mapping, Transform
 from mapping.transforms import InvalidTransform, build_step
 from registry.yaml_document import DEEPEST, UnreadableYaml, read_document
-from registry.yaml_mappings import read_mappings, schema_text
+from registry.yaml_form import schema_text
+from registry.yaml_mappings import read_mappings
 from schemas.canonical_model import FieldKind
 
 DOCS = Path(__file__).parents[3] / "docs"
