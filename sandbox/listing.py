@@ -243,7 +243,7 @@ def _enveloped(envelope: Any, values: dict[str, Any], records: list[bytes]) -> b
 
 
 def fill(template: Any, values: dict[str, Any]) -> Any:
-    """`template` with its `$names` replaced; a key that ends in `?` is left out where `$more` is false."""
+    """`template` with its `$names` replaced; a key that ends in `?` is only there if there is more, one in `!` if there isn't."""
     if isinstance(template, str):
         if template in values:
             return values[template]
@@ -252,8 +252,8 @@ def fill(template: Any, values: dict[str, Any]) -> Any:
         return [fill(element, values) for element in template]
     if isinstance(template, dict):
         return {
-            values.get(key.removesuffix("?"), key.removesuffix("?")): fill(value, values)
+            values.get(key.rstrip("?!"), key.rstrip("?!")): fill(value, values)
             for key, value in template.items()
-            if not key.endswith("?") or values.get("$more")
+            if key[-1:] not in ("?", "!") or bool(values.get("$more")) is key.endswith("?")
         }
     return template

@@ -45,8 +45,8 @@ class Position(Place):
 
 
 class Paging(VendorPart):
-    """How a list comes in pages. In `envelope` stand `$records`, `$next` and the like; a key that ends in `?` is left
-    out where its value is null."""
+    """How a list comes in pages. In `envelope` stand `$records`, `$next` and the like; a key that ends in `?` is only
+    there if there is more, one in `!` if there isn't."""
 
     size: Size
     position: Position | None = None
@@ -95,6 +95,7 @@ class Entity(VendorPart):
     filters: Literal["created", "updated"] = Field(default="updated", description="Which time `since` is about.")
     select: Select | None = None
     parent: Parent | None = None
+    like: Name | None = Field(default=None, description="The same records as another entity, asked for otherwise.")
     object: str | None = Field(default=None, description="The vendor's name of it, where its fields are listed.")
     record: dict[str, Json]
     shape: Literal["plain", "ga4_rows"] = "plain"
@@ -170,8 +171,9 @@ class Vendor(VendorPart):
     @classmethod
     def _fill_in(cls, raw: Any) -> Any:
         if isinstance(raw, dict) and isinstance(raw.get("entities"), dict):
-            defaults = raw.get("defaults", {})
-            return raw | {"entities": {name: defaults | entity for name, entity in raw["entities"].items()}}
+            defaults, entities = raw.get("defaults", {}), raw["entities"]
+            whole = {n: defaults | entities.get(e.get("like", n), {}) | e for n, e in entities.items()}
+            return raw | {"entities": whole}
         return raw
 
 
