@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from mapping.decide import Bands
+
 ORDINAL = re.compile(r"-(\d+)$")
 
 
@@ -33,6 +35,14 @@ class WorkerSettings(BaseSettings):
 
     novel_reannounce_seconds: float = Field(default=6 * 3600.0, gt=0, description="An unmapped path is told again.")
     publish_interval_seconds: float = Field(default=0.25, gt=0, description="Registry changes are gathered so long.")
+    gather_seconds: float = Field(default=1.0, ge=0, description="New fields of an entity are gathered so long.")
+    sources_at_once: int = Field(default=20, ge=1, description="Most sources whose fields are scored in one go.")
+    band_active: float = Field(default=0.95, ge=0, le=1, description="Least probability of a mapping made at once.")
+    band_provisional: float = Field(default=0.85, ge=0, le=1, description="Least of one that a person sees as well.")
+    band_strict_active: float = Field(default=0.97, ge=0, le=1, description="For keys, money, identity and times.")
+    band_strict_provisional: float = Field(default=0.90, ge=0, le=1, description="Likewise.")
+    band_nothing: float = Field(default=0.95, ge=0, le=1, description="Least probability of having no counterpart.")
+    band_entity: float = Field(default=0.98, ge=0, le=1, description="Least of an entity that no person confirms.")
     release_chunk_records: int = Field(default=2_000, ge=1, description="Most parked records a transaction releases.")
 
     @model_validator(mode="after")
@@ -40,6 +50,18 @@ class WorkerSettings(BaseSettings):
         if self.batch_deadline_seconds >= self.transaction_timeout_seconds:
             raise ValueError("AAM_BATCH_DEADLINE_SECONDS must be below AAM_TRANSACTION_TIMEOUT_SECONDS")
         return self
+
+    @cached_property
+    def bands(self) -> Bands:
+        """The least probabilities of decisions."""
+        return Bands(
+            active=self.band_active,
+            provisional=self.band_provisional,
+            strict_active=self.band_strict_active,
+            strict_provisional=self.band_strict_provisional,
+            nothing=self.band_nothing,
+            entity=self.band_entity,
+        )
 
     @cached_property
     def slot(self) -> int:

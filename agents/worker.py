@@ -10,17 +10,20 @@ import tempfile
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import faust
 from confluent_kafka import KafkaException
 from mode import Service
 
 from agents.app import MeshApp, add_agent, build_app
+from agents.ask_llm import LlmAsker
+from agents.batch import Batch
 from agents.canonicalize import Canonicalizer
 from agents.clients import batch_producer, group_consumer, slot_transactional_id
 from agents.commit import AfterWrites, Transactional
 from agents.compiled_sets import CompiledSets
+from agents.decide_mappings import MappingDecider
 from agents.event_framing import event_prefixes
 from agents.health import HealthServer
 from agents.mapping_cache import MappingCache
@@ -29,9 +32,13 @@ from agents.observe_schema import SchemaObserver
 from agents.parked_records import ParkedRecords
 from agents.publish_mappings import MappingPublisher, OpenPool
 from agents.release_parked import ReleaseParked, Releaser
+from agents.retrieve_mappings import MappingRetriever, NovelFieldKeeper, Scorer
 from agents.settings import WorkerSettings
 from agents.source import BatchLimits, Source
 from agents.watchdog import Watchdog
+from inference.settings import InferenceSettings
+from mapping.decide import Bands
+from mapping.question import Proposer
 from schemas.canonical_model import load_entities
 from schemas.failures import Misconfigured
 from topics import provision
@@ -41,15 +48,41 @@ from topics.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-AGENTS: Final = ("canonicalize", "publish_mappings", "observe_schema", "release_parked")
+AGENTS: Final = (
+    "canonicalize",
+    "publish_mappings",
+    "observe_schema",
+    "release_parked",
+    "retrieve_mappings",
+    "ask_llm",
+    "decide_mappings",
+)
+# One proposal is a transaction of the registry, one list of unresolved fields some calls of a model.
+PROPOSALS_OF_A_BATCH: Final = 100
+QUESTIONS_OF_A_BATCH: Final = 4
+QUESTIONS_SECONDS: Final = 240.0
 BEAT_SECONDS: Final = 1.0
+
+
+class Handler(Protocol):
+    """An agent's own part: it settles batches, and gives back what it holds."""
+
+    async def handle(self, batch: Batch) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Worker:
     """One worker process. `open_pool` reaches Postgres, which may be away."""
 
     def __init__(
-        self, kafka: KafkaSettings, settings: WorkerSettings, open_pool: OpenPool, agents: Collection[str] = AGENTS
+        self,
+        kafka: KafkaSettings,
+        settings: WorkerSettings,
+        open_pool: OpenPool,
+        agents: Collection[str] = AGENTS,
+        *,
+        inference: InferenceSettings | None = None,
     ) -> None:
         unknown = sorted(set(agents) - set(AGENTS))
         if unknown:
@@ -58,6 +91,7 @@ class Worker:
         self._settings = settings
         self._open_pool = open_pool
         self._agents = agents
+        self._inference = inference or InferenceSettings()
         self._cache = MappingCache(kafka)
         self._watchdog = Watchdog(loop_stall_seconds=settings.loop_stall_seconds)
         self._sources: list[Source] = []
@@ -110,6 +144,9 @@ class Worker:
             "publish_mappings": self._publish_mappings,
             "observe_schema": self._observe_schema,
             "release_parked": self._release_parked,
+            "retrieve_mappings": self._retrieve_mappings,
+            "ask_llm": self._ask_llm,
+            "decide_mappings": self._decide_mappings,
         }
         services = [build[agent](app) for agent in AGENTS if agent in self._agents]
         health = HealthServer(
@@ -150,17 +187,7 @@ class Worker:
 
     def _observe_schema(self, app: MeshApp) -> Service:
         observer = SchemaObserver(names=self._kafka.names, table=self._cache.snapshot, open_pool=self._open_pool)
-        self._closing.callback(observer.close)
-        return self._source(
-            "observe_schema",
-            topics=[self._kafka.names.schema_changes],
-            style=AfterWrites(
-                batch_producer(self._kafka, self._settings, None),
-                timeout_seconds=self._settings.transaction_timeout_seconds,
-            ),
-            channel=add_agent(app, "observe_schema", observer.handle),
-            attempts=None,  # while Postgres is down it waits, and the others work on
-        )
+        return self._after_writes(app, "observe_schema", self._kafka.names.schema_changes, observer)
 
     def _release_parked(self, _app: MeshApp) -> Service:
         parked = ParkedRecords(self._kafka)
@@ -168,17 +195,71 @@ class Worker:
         releaser = build_releaser(self._kafka, self._settings, parked, canonicalizer)
         return ReleaseParked(self._kafka, self._cache, parked, releaser, slot=self._settings.slot)
 
+    def _retrieve_mappings(self, app: MeshApp) -> Service:
+        keeper = NovelFieldKeeper(self._kafka, self._settings, self._open_pool)
+        source = self._after_writes(app, "retrieve_mappings", self._kafka.names.fields_novel, keeper)
+        retriever = MappingRetriever(
+            self._kafka,
+            self._settings,
+            self._open_pool,
+            table=self._cache.snapshot,
+            may_start=self._cache.ready.is_set,
+            load_scorer=lambda: load_scorer(self._inference, self._settings.bands),
+        )
+        source.add_dependency(retriever)
+        return source
+
+    def _ask_llm(self, app: MeshApp) -> Service:
+        asker = LlmAsker(self._kafka, self._inference, self._open_pool, lambda: open_proposer(self._inference))
+        return self._after_writes(
+            app,
+            "ask_llm",
+            self._kafka.names.fields_unresolved,
+            asker,
+            records=QUESTIONS_OF_A_BATCH,
+            deadline_seconds=QUESTIONS_SECONDS,
+        )
+
+    def _decide_mappings(self, app: MeshApp) -> Service:
+        decider = MappingDecider(self._kafka, self._settings, self._open_pool)
+        return self._after_writes(
+            app, "decide_mappings", self._kafka.names.mapping_proposals, decider, records=PROPOSALS_OF_A_BATCH
+        )
+
+    def _after_writes(self, app: MeshApp, agent: str, topic: str, handler: Handler, **limits: Any) -> Source:
+        """A source of an agent that writes elsewhere first, and waits while Postgres is down."""
+        self._closing.callback(handler.close)
+        return self._source(
+            agent,
+            topics=[topic],
+            style=AfterWrites(
+                batch_producer(self._kafka, self._settings, None),
+                timeout_seconds=self._settings.transaction_timeout_seconds,
+            ),
+            channel=add_agent(app, agent, handler.handle),
+            attempts=None,
+            **limits,
+        )
+
     def _novel_fields(self) -> NovelFields:
         return NovelFields(reannounce_seconds=self._settings.novel_reannounce_seconds)
 
-    def _source(self, agent: str, *, attempts: int | None, **given: Any) -> Source:
+    def _source(
+        self,
+        agent: str,
+        *,
+        attempts: int | None,
+        records: int | None = None,
+        deadline_seconds: float | None = None,
+        **given: Any,
+    ) -> Source:
         source = Source(
             agent,
             open_consumer=lambda **extra: group_consumer(self._kafka, self._settings, agent, **extra),
             limits=BatchLimits(
-                records=self._settings.batch_records,
+                records=records or self._settings.batch_records,
                 linger_seconds=self._settings.batch_linger_seconds,
-                deadline_seconds=self._settings.batch_deadline_seconds,
+                deadline_seconds=deadline_seconds or self._settings.batch_deadline_seconds,
                 attempts=attempts,
                 retry_seconds=self._settings.retry_seconds,
             ),
@@ -251,6 +332,22 @@ def build_releaser(
         chunk_records=settings.release_chunk_records,
         timeout_seconds=settings.batch_deadline_seconds,
     )
+
+
+def load_scorer(settings: InferenceSettings, bands: Bands) -> Scorer:
+    """What scores novel fields."""
+    from agents import score_source  # noqa: PLC0415  # slow to import, with all that it needs
+
+    return score_source.load_scorer(settings, bands)
+
+
+def open_proposer(settings: InferenceSettings) -> Proposer | None:
+    """The language model of the settings; None without a key."""
+    if settings.openai_api_key is None:
+        return None
+    from inference.propose_mapping import LlmProposer  # noqa: PLC0415  # slow to import
+
+    return LlmProposer(settings)
 
 
 def require_topics(kafka: KafkaSettings) -> None:

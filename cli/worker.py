@@ -9,6 +9,7 @@ import typer
 from agents.settings import WorkerSettings
 from agents.worker import AGENTS, Worker
 from cli.services import kafka_settings, load_settings, open_registry
+from inference.settings import InferenceSettings
 from observability import log
 from registry.pool import Pool
 
@@ -22,12 +23,13 @@ def worker(
         int | None, typer.Option(min=0, max=65535, help="Port of health and metrics, 0 for any; AAM_WORKER_PORT.")
     ] = None,
 ) -> None:
-    """Canonicalize raw records, publish mappings, observe schemas, release parked records, until Ctrl-C."""
+    """Canonicalize raw records, map novel fields, publish mappings, observe schemas, until Ctrl-C."""
     settings = load_settings(WorkerSettings)
     if port is not None:
         settings = settings.model_copy(update={"worker_port": port})
     log.set_up(settings.log_level)
-    Worker(kafka_settings(), settings, _registry, [name.strip() for name in agents.split(",")]).run()
+    names = [name.strip() for name in agents.split(",")]
+    Worker(kafka_settings(), settings, _registry, names, inference=load_settings(InferenceSettings)).run()
 
 
 @contextmanager

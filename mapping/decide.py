@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mapping.field_name import LONGEST_PATH, is_data, is_suspicious
+from mapping.field_name import LONGEST_PATH, TOO_MANY, is_data, is_suspicious
 from schemas.canonical_model import CanonicalEntity, CanonicalField, FieldKind
 from schemas.messages import FieldEvidence, ProposedEntity, ProposedTarget
 
@@ -130,6 +130,11 @@ def _outright(field: FieldEvidence, bands: Bands) -> tuple[Verdict, str] | None:
     """What is decided whatever the candidates are."""
     if is_data(field.path):
         return Verdict.NOTHING, f"a name of more than {LONGEST_PATH} characters is data, no field's name"
+    if field.path == TOO_MANY:
+        return (
+            Verdict.REVIEW,
+            "the source has so many unmapped paths that they look like data: further ones are not told",
+        )
     if is_suspicious(field.path):
         return Verdict.REVIEW, "its name reads as a text or an order, not as a field's name"
     if field.nothing >= bands.nothing:

@@ -10,6 +10,8 @@ from typing import Final
 from mapping.path import EACH, InvalidPath, parse
 
 LONGEST_PATH: Final = 1_000
+# Stands for all further paths of a source that has too many: no path is written so.
+TOO_MANY: Final = "*"
 _LONGEST_STEP: Final = 64
 _MOST_WORDS: Final = 8
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+")

@@ -59,6 +59,25 @@ PUBLISHED_SETS: Final = Counter("aam_published_sets_total", "Mapping sets writte
 PUBLISHER_FAILURES: Final = Counter("aam_publisher_failures_total", "Publications that failed.", ["reason"])
 PUBLISHER_LAG: Final = Gauge("aam_publisher_lag_seconds", "Age of the oldest change that is not yet published.")
 
+CORPUS_FIELDS: Final = Gauge("aam_corpus_fields", "Known source fields that retrieval looks into, as last read.")
+RETRIEVAL_SECONDS: Final = Histogram(
+    "aam_retrieval_seconds",
+    "Time to score the new fields of one source.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+FIELDS_SCORED: Final = Counter(
+    "aam_fields_scored_total", "Novel fields scored by retrieval, by what came of it.", ["outcome"]
+)
+FIELDS_DECIDED: Final = Counter("aam_fields_decided_total", "Fields decided.", ["method", "verdict"])
+LLM_CALLS: Final = Counter("aam_llm_calls_total", "Calls of the language model, and those not made.", ["outcome"])
+LLM_SECONDS: Final = Histogram(
+    "aam_llm_seconds", "Time of one call, retries included.", buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+)
+LLM_TOKENS: Final = Counter(
+    "aam_llm_tokens_total", "Tokens, by tenant; direction `input` or `output`.", ["tenant", "direction"]
+)
+LLM_USD: Final = Counter("aam_llm_usd_total", "What they cost by the settings, in US dollars.", ["tenant"])
+
 _tenants: set[str] = set()
 
 

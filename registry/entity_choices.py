@@ -14,3 +14,9 @@ def choose_entity(connection: Connection, key: Key, canonical_entity: str | None
     arguments = source_columns(key) | {"canonical_entity": canonical_entity, "actor": actor}
     connection.execute(STATEMENTS["choose_entity"], arguments)
     connection.execute(STATEMENTS["renew_fields"], source_columns(key))
+
+
+def note_entity(connection: Connection, key: Key, canonical_entity: str, *, actor: str) -> None:
+    """Says the same of a source whose fields have just been scored for that entity; unless somebody has chosen."""
+    arguments = source_columns(key) | {"canonical_entity": canonical_entity, "actor": actor}
+    connection.execute(STATEMENTS["note_entity"], arguments)

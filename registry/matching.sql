@@ -61,6 +61,10 @@ VALUES (%(tenant)s, %(connector)s, %(entity)s, %(connector)s, %(canonical_entity
 ON CONFLICT (tenant, source_system, source_entity) DO UPDATE
 SET canonical_entity = EXCLUDED.canonical_entity, chosen_by = EXCLUDED.chosen_by, chosen_at = now(), due_at = now()
 
+-- note_entity --
+UPDATE novel_source SET canonical_entity = %(canonical_entity)s, chosen_by = %(actor)s, chosen_at = now()
+WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s AND chosen_by IS NULL
+
 -- renew_fields --
 UPDATE novel_field SET is_new = true
 WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s

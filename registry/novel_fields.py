@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
+from mapping.field_name import TOO_MANY
 from registry.edits import Key
 from registry.pool import Connection, Pool, transaction
 from registry.queries import parse
@@ -86,7 +87,7 @@ class NovelFieldStore:
 
     def keep(self, fields: Iterable[NovelField], *, gather_seconds: float) -> None:
         """Keeps what was announced; their sources are due `gather_seconds` after their first new field."""
-        latest = {(f.tenant, f.connector, f.entity, f.path): f for f in fields}
+        latest = {(f.tenant, f.connector, f.entity, f.path): f for f in map(_with_path, fields)}
         if not latest:
             return
         told = list(latest.values())
@@ -168,6 +169,10 @@ def record_verdicts(
 def settled_by_people(connection: Connection, key: Key) -> set[str]:
     """Paths that a person has decided about, for the tenant or for all."""
     return {row[0] for row in connection.execute(STATEMENTS["settled_by_people"], source_columns(key))}
+
+
+def _with_path(field: NovelField) -> NovelField:
+    return field.model_copy(update={"path": TOO_MANY}) if field.reason == "too_many_fields" else field
 
 
 def _columns(fields: Sequence[NovelField]) -> dict[str, Any]:
