@@ -7,6 +7,7 @@ leader that doesn't know yet that it is none. A crash between commit and mark pu
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -17,9 +18,11 @@ from mode import Service
 
 from agents.commit import retried
 from agents.mapping_cache import MARKER, TableAssembler, key_bytes, marker_bytes
+from mapping.experiment import ARMS, set_of_arm
 from mapping.mapping_set import ANY_TENANT, MappingSet, compose
 from mapping.plan import validate_set
 from observability import metrics
+from registry.audit import Recorded
 from registry.outbox import Leadership, Outbox, Publication
 from registry.pool import Pool
 from schemas.canonical_model import load_entities
@@ -36,6 +39,10 @@ WAIT_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 2.0
 TRANSACTION_SECONDS: Final = 30.0
 SET_LIMIT_BYTES: Final = OUTPUT_LIMIT_BYTES - 4096
+EVENT_LIMIT_BYTES: Final = 1_000_000  # under the 1 MiB of `aam.registry.events.v1`
+MIRRORED_DECISIONS: Final = 5_000  # a transaction
+PRUNE_SECONDS: Final = 3600.0
+KEEP_SECONDS: Final = 7 * 24 * 3600.0  # published changes stay so long in the outbox, for a look at it
 
 OpenPool = Callable[[], AbstractContextManager[Pool]]
 
@@ -96,12 +103,17 @@ class MappingPublisher(Service):
         if outbox.reconcile(version):
             keys = list(published.table.sets) if published.table else []
             self._write(producer, outbox, outbox.everything(keys))
+        pruned = -PRUNE_SECONDS
         while not self._ending.is_set():
             publication = outbox.pending()
             if publication is not None:
                 self._write(producer, outbox, publication)
             metrics.PUBLISHER_LAG.set(outbox.oldest_pending_seconds())
-            if leadership.wait(WAIT_SECONDS):
+            if time.monotonic() - pruned > PRUNE_SECONDS:
+                outbox.prune(KEEP_SECONDS)
+                pruned = time.monotonic()
+            # changes go before decisions: workers wait for them
+            if not self._mirror(producer, outbox) and leadership.wait(WAIT_SECONDS):
                 self._ending.wait(self._gather_seconds)
 
     def _read_published(self) -> TableAssembler:
@@ -125,6 +137,46 @@ class MappingPublisher(Service):
         metrics.PUBLISHED_SETS.inc(len(sets))
         log.info("published %d sets at epoch %d, revision %d", len(sets), publication.epoch, publication.revision)
 
+    def _mirror(self, producer: Producer, outbox: Outbox) -> bool:
+        """Writes the next decisions of the audit trail; whether more may wait."""
+        decisions = outbox.decisions(MIRRORED_DECISIONS)
+        if not decisions:
+            return False
+        producer.begin_transaction()
+        for decision in decisions:
+            key = key_bytes((decision.tenant, decision.connector, decision.entity))
+            producer.produce(self._kafka.names.registry_events, decision_bytes(decision), key)
+        retried(lambda: producer.commit_transaction(TRANSACTION_SECONDS), seconds=TRANSACTION_SECONDS)
+        outbox.mark_mirrored(decisions[-1].id)
+        return len(decisions) == MIRRORED_DECISIONS
+
+
+def decision_bytes(decision: Recorded) -> bytes:
+    """The decision as a registry event; without its evidence where that is too much for the topic."""
+    event = RegistryEvent(
+        kind="decision",
+        epoch=0,
+        revision=decision.revision,
+        tenant=decision.tenant,
+        connector=decision.connector,
+        entity=decision.entity,
+        at=decision.at,
+        audit_id=decision.id,
+        action=decision.action,
+        actor=decision.actor,
+        canonical_entity=decision.canonical_entity,
+        canonical_field=decision.canonical_field,
+        version=decision.version,
+        before=decision.before,
+        after=decision.after,
+        reason=decision.reason,
+        evidence=decision.evidence,
+    )
+    body = event.model_dump_json().encode()
+    if len(body) <= EVENT_LIMIT_BYTES:
+        return body
+    return event.model_copy(update={"evidence": {"too_large": len(body)}}).model_dump_json().encode()
+
 
 def usable(sets: tuple[MappingSet, ...]) -> Iterator[tuple[MappingSet, bytes]]:
     """The sets that a worker can compile, with their bytes; of each other one an error is logged and counted."""
@@ -134,16 +186,21 @@ def usable(sets: tuple[MappingSet, ...]) -> Iterator[tuple[MappingSet, bytes]]:
             body = mapping_set.model_dump_json().encode()
             if len(body) > SET_LIMIT_BYTES:
                 raise AamError(f"it has {len(body)} bytes, over {SET_LIMIT_BYTES}")
-            validate_set(mapping_set, load_entities())
+            _validate(mapping_set)
             base = bases.get((mapping_set.connector, mapping_set.entity))
             composed = compose(base, mapping_set) if base is not None and base is not mapping_set else None
             if composed is not None:
-                validate_set(composed, load_entities())
+                _validate(composed)
         except AamError as error:
             metrics.PUBLISHER_FAILURES.labels("invalid_set").inc()
             log.error("set %s is not published: %s", mapping_set.key, error)
         else:
             yield mapping_set, body
+
+
+def _validate(mapping_set: MappingSet) -> None:
+    for arm in ARMS if mapping_set.experiment is not None else ARMS[:1]:
+        validate_set(set_of_arm(mapping_set, arm), load_entities())
 
 
 def _event(mapping_set: MappingSet, publication: Publication) -> RegistryEvent:

@@ -21,7 +21,7 @@ from registry.queries import QUERIES
 from registry.read_sets import read_revision, read_sets
 from registry.read_states import read_states
 from registry.write_changes import (
-    Change,
+    SetChange,
     Validator,
     check_sets,
     compiles,
@@ -203,12 +203,12 @@ def activation(version: StoredMapping, state: SetState) -> NewVersion:
     return NewVersion(mapping, version.version, "active", replaces, version.method, step="activate")
 
 
-def _changes(versions: Collection[StoredMapping], states: Mapping[Key, SetState], step: Step) -> list[Change]:
+def _changes(versions: Collection[StoredMapping], states: Mapping[Key, SetState], step: Step) -> list[SetChange]:
     by_key: dict[Key, list[NewVersion]] = {}
     for version in versions:
         for new in step(version, states[version.key]):
             by_key.setdefault(version.key, []).append(new)
-    return [Change(key, Plan(tuple(news), None), states[key]) for key, news in by_key.items()]
+    return [SetChange(key, Plan(tuple(news), None), states[key]) for key, news in by_key.items()]
 
 
 def _approved(version: StoredMapping, state: SetState) -> Iterator[NewVersion]:

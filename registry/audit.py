@@ -99,20 +99,26 @@ class AuditTrail:
 
     def page(self, wanted: AuditFilter, *, after: int, rows: int) -> list[Recorded]:
         """The first `rows` of them."""
-        target = wanted.target or (None, None)
-        arguments = {
-            "tenant": wanted.tenant,
-            "connector": wanted.connector,
-            "entity": wanted.entity,
-            "canonical_entity": target[0],
-            "canonical_field": target[1],
-            "actor": wanted.actor,
-            "since": wanted.since,
-            "after": after,
-            "rows": rows,
-        }
-        with transaction(self._pool) as connection, connection.cursor(row_factory=dict_row) as cursor:
-            return [Recorded(**row) for row in cursor.execute(QUERIES["read_audit"], arguments)]
+        with transaction(self._pool) as connection:
+            return read_page(connection, wanted, after=after, rows=rows)
+
+
+def read_page(connection: Connection, wanted: AuditFilter, *, after: int, rows: int) -> list[Recorded]:
+    """As `AuditTrail.page`, in the caller's transaction."""
+    target = wanted.target or (None, None)
+    arguments = {
+        "tenant": wanted.tenant,
+        "connector": wanted.connector,
+        "entity": wanted.entity,
+        "canonical_entity": target[0],
+        "canonical_field": target[1],
+        "actor": wanted.actor,
+        "since": wanted.since,
+        "after": after,
+        "rows": rows,
+    }
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return [Recorded(**row) for row in cursor.execute(QUERIES["read_audit"], arguments)]
 
 
 def record(connection: Connection, decision: Decision, entries: Iterable[AuditEntry]) -> None:

@@ -19,7 +19,7 @@ from registry.pool import Connection, Pool, transaction
 from registry.queries import QUERIES
 from registry.read_states import read_states
 from registry.write_changes import (
-    Change,
+    SetChange,
     Validator,
     check_sets,
     compiles,
@@ -82,7 +82,7 @@ class Experiments:
             inserted = connection.execute(QUERIES["start_experiment"], {**row, "revision": revision}).fetchone()
             assert inserted is not None
             execute_all(connection, QUERIES["try_version"], [{"id": v.id, "experiment": inserted[0]} for v in versions])
-            touch_sets(connection, revision, [Change(key, Plan((), None), SetState())], decision)
+            touch_sets(connection, revision, [SetChange(key, Plan((), None), SetState())], decision)
             check_sets(connection, self._validate, {key: [version.mapping for version in versions]})
             record(connection, decision, _tried(versions, revision, inserted[0], percent))
             return _list(connection, identity=inserted[0])[0]
@@ -116,7 +116,7 @@ class Experiments:
             state = read_states(connection, [experiment.key])[experiment.key]
             plan = Plan(tuple(activation(version, state) for version in experiment.versions), None)
             decision = Decision("promote", actor, "manual", actor, reason, {"experiment": experiment_id})
-            revision = write_changes(connection, [Change(experiment.key, plan, state)], decision)
+            revision = write_changes(connection, [SetChange(experiment.key, plan, state)], decision)
             _end(connection, experiment_id, revision, "promoted")
             added = {experiment.key: [version.mapping for version in experiment.versions]}
             check_sets(connection, self._validate, added)
@@ -137,7 +137,7 @@ def stop_within(connection: Connection, experiment: StoredExperiment, *, actor: 
     decision = Decision("stop_experiment", actor, "manual", actor, reason, {"experiment": experiment.id})
     revision = next_revision(connection)
     reject_proposals(connection, experiment.versions, decision)
-    touch_sets(connection, revision, [Change(experiment.key, Plan((), None), SetState())], decision)
+    touch_sets(connection, revision, [SetChange(experiment.key, Plan((), None), SetState())], decision)
     _end(connection, experiment.id, revision, "stopped")
     return revision
 

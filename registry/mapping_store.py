@@ -19,7 +19,7 @@ from registry.pool import Connection, Pool, transaction
 from registry.queries import QUERIES
 from registry.read_sets import read_revision, read_sets
 from registry.read_states import read_states
-from registry.write_changes import Change, Validator, check_sets, compiles, take_turn, write_changes
+from registry.write_changes import SetChange, Validator, check_sets, compiles, take_turn, write_changes
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class MappingStore:
         edits = [replace(edit, mappings=normalised(edit.key, edit.mappings)) for edit in edits]
         states = read_states(connection, {edit.key for edit in edits})
         changes = [
-            Change(edit.key, plan, states[edit.key], edit.evidence)
+            SetChange(edit.key, plan, states[edit.key], edit.evidence)
             for edit in edits
             if (plan := plan_edit(edit, states[edit.key], decision.method, approved=decision.approver is not None))
         ]

@@ -12,12 +12,14 @@ from typing import Any
 
 from psycopg import IsolationLevel
 
-from mapping.mapping_set import MappingSet
+from mapping.mapping_set import ANY_TENANT, MappingSet
 from registry import errors
-from registry.edits import Key
+from registry.audit import AuditEntry, AuditFilter, Decision, Recorded, read_page, record
+from registry.edits import Declaration, Key, Plan, SetState
 from registry.pool import AdvisoryLock, Connection, Pool, dedicated_connection, transaction
 from registry.queries import QUERIES
 from registry.read_sets import read_revision, read_sets
+from registry.write_changes import SetChange, take_turn, write_changes
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Outbox:
         Returns whether a full snapshot is due, which `everything` then gives.
         """
         with transaction(self._pool) as connection:
-            connection.execute(QUERIES["lock_revision"], {"lock": AdvisoryLock.REVISION})
+            take_turn(connection)
             epoch, _ = read_revision(connection)
             announced, published = _publication(connection)
             known = max(announced, (epoch, 0))
@@ -112,7 +114,7 @@ class Outbox:
     def raise_epoch(self, above: int) -> int:
         """Makes the epoch higher than `above`; the epoch now. A raised epoch demands a full snapshot."""
         with transaction(self._pool) as connection:
-            connection.execute(QUERIES["lock_revision"], {"lock": AdvisoryLock.REVISION})
+            take_turn(connection)
             connection.execute(QUERIES["raise_epoch"], {"above": above, "seen": 0})
             return read_revision(connection)[0]
 
@@ -140,6 +142,48 @@ class Outbox:
             version = {"epoch": epoch, "revision": revision}
             connection.execute(QUERIES["mark_changes_published"], version)
             connection.execute(QUERIES["mark_published"], version)
+
+    def decisions(self, limit: int) -> list[Recorded]:
+        """The first `limit` rows of the audit trail that Kafka doesn't have. The same again until they are marked."""
+        with transaction(self._pool) as connection:
+            row = connection.execute(QUERIES["get_mirrored"]).fetchone()
+            assert row is not None
+            return read_page(connection, AuditFilter(), after=row[0], rows=limit)
+
+    def mark_mirrored(self, audit_id: int) -> None:
+        """Records that Kafka has committed the trail through `audit_id`."""
+        with transaction(self._pool) as connection:
+            connection.execute(QUERIES["mark_mirrored"], {"id": audit_id})
+
+    def prune(self, keep_seconds: float) -> int:
+        """Deletes what was published longer than `keep_seconds` ago; how many rows. The audit trail keeps all."""
+        with transaction(self._pool) as connection:
+            return connection.execute(QUERIES["prune_outbox"], {"seconds": keep_seconds}).rowcount
+
+    def recover(self, topic: tuple[int, int] | None, topic_keys: Collection[Key], *, actor: str) -> tuple[int, int]:
+        """After a restore: raises the epoch above all that `topic` (its last snapshot-complete) and the database show,
+        and the revision to the topic's; the (epoch, revision) now.
+
+        Sets that only the topic has are taken in as empty ones, so that workers stop to use them. Every set is
+        published anew.
+        """
+        with transaction(self._pool) as connection:
+            take_turn(connection)
+            epoch, revision = read_revision(connection)
+            seen_epoch, seen_revision = topic or (0, 0)
+            raised = {"above": max(epoch, seen_epoch), "seen": max(revision, seen_revision)}
+            connection.execute(QUERIES["raise_epoch"], raised)
+            decision = Decision("recover", actor, "manual", actor, "restored to an older state")
+            known = {(row[0], row[1], row[2]) for row in connection.execute(QUERIES["all_sources"])}
+            lost = sorted(set(topic_keys) - known)
+            if lost:
+                changes = [SetChange(key, Plan((), Declaration()), SetState()) for key in lost]
+                write_changes(connection, changes, decision)
+            now = read_revision(connection)
+            before, after = ({"epoch": e, "revision": r} for e, r in ((epoch, revision), now))
+            everything = (ANY_TENANT, ANY_TENANT, ANY_TENANT)
+            record(connection, decision, [AuditEntry(everything, now[1], before=before, after=after)])
+            return now
 
     def oldest_pending_seconds(self) -> float:
         """Age of the oldest change that is not published, in seconds; 0 if there is none."""

@@ -365,6 +365,15 @@ UPDATE outbox SET published_at = now() WHERE published_at IS NULL AND revision <
 UPDATE publication SET published_epoch = %(epoch)s, published_revision = %(revision)s, published_at = now()
 WHERE (published_epoch, published_revision) <= (%(epoch)s, %(revision)s)
 
+-- get_mirrored --
+SELECT mirrored_audit FROM publication
+
+-- mark_mirrored --
+UPDATE publication SET mirrored_audit = %(id)s WHERE mirrored_audit < %(id)s
+
+-- prune_outbox --
+DELETE FROM outbox WHERE published_at < now() - make_interval(secs => %(seconds)s)
+
 -- demand_everything --
 UPDATE publication SET published_epoch = 0, published_revision = 0
 

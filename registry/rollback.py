@@ -17,7 +17,7 @@ from registry.pool import Connection, Pool, transaction
 from registry.queries import QUERIES
 from registry.read_sets import read_revision
 from registry.read_states import read_states
-from registry.write_changes import Change, Validator, check_sets, compiles, source_columns, take_turn, write_changes
+from registry.write_changes import SetChange, Validator, check_sets, compiles, source_columns, take_turn, write_changes
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Rollbacks:
             )
             state = read_states(connection, [key])[key]
             plan = Plan(tuple(_steps(target, wanted, state)), None)
-            changes = [Change(key, plan, state)] if plan else []
+            changes = [SetChange(key, plan, state)] if plan else []
             return self._write(connection, changes, Decision("rollback", actor, "manual", actor, reason), dry_run, ())
 
     def _restore(
@@ -104,7 +104,7 @@ class Rollbacks:
     def _write(
         self,
         connection: Connection,
-        changes: list[Change],
+        changes: list[SetChange],
         decision: Decision,
         dry_run: bool,
         keys: Collection[Key],
@@ -130,7 +130,7 @@ class Rollbacks:
         return Restored(current, targets, stopped)
 
 
-def _changes(connection: Connection, revision: int, keys: list[Key], target: Target | None) -> list[Change]:
+def _changes(connection: Connection, revision: int, keys: list[Key], target: Target | None) -> list[SetChange]:
     if not keys:
         return []
     states = read_states(connection, keys)
@@ -144,7 +144,7 @@ def _changes(connection: Connection, revision: int, keys: list[Key], target: Tar
             declared[key] if target is None and declared[key] != (state.declaration or Declaration()) else None
         )
         if steps or declaration is not None:
-            changes.append(Change(key, Plan(steps, declaration), state))
+            changes.append(SetChange(key, Plan(steps, declaration), state))
     return changes
 
 

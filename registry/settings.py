@@ -35,6 +35,3 @@ class RegistrySettings(BaseSettings):
 
     bar_self_approval: bool = Field(default=False, validation_alias="AAM_BAR_SELF_APPROVAL")
     """Whether a person's own proposal needs somebody else's approval. Then nobody sets a mapping without one."""
-
-    outbox_keep_days: float = Field(default=7.0, gt=0)
-    """How long the outbox keeps what was published, for a look at it; the audit trail keeps all."""

@@ -37,7 +37,7 @@ _STEPS: Final = {
 
 
 @dataclass(frozen=True)
-class Change:
+class SetChange:
     """What a decision changes in one set, which is as `state` says. `evidence`: of single targets."""
 
     key: Key
@@ -58,7 +58,7 @@ def next_revision(connection: Connection) -> int:
     return int(row[0])
 
 
-def write_changes(connection: Connection, changes: Sequence[Change], decision: Decision) -> int:
+def write_changes(connection: Connection, changes: Sequence[SetChange], decision: Decision) -> int:
     """Writes `changes`, at most one a set, as one new revision; the revision."""
     revision = next_revision(connection)
     touch_sets(connection, revision, changes, decision)
@@ -77,7 +77,7 @@ def write_changes(connection: Connection, changes: Sequence[Change], decision: D
     return revision
 
 
-def touch_sets(connection: Connection, revision: int, changes: Sequence[Change], decision: Decision) -> None:
+def touch_sets(connection: Connection, revision: int, changes: Sequence[SetChange], decision: Decision) -> None:
     """Gives the changed sets their new revision and the publisher its work."""
     sources = [_source_row(change, revision, decision) for change in changes]
     execute_all(connection, QUERIES["touch_source"], sources)
@@ -145,7 +145,7 @@ def source_columns(key: Key) -> Parameters:
     return dict(zip(("tenant", "connector", "entity"), key, strict=True))
 
 
-def _source_row(change: Change, revision: int, decision: Decision) -> Parameters:
+def _source_row(change: SetChange, revision: int, decision: Decision) -> Parameters:
     declared = change.plan.declaration
     return {
         **source_columns(change.key),
@@ -197,7 +197,7 @@ def _event(plan: Plan, decision: Decision) -> dict[str, Any]:
     }
 
 
-def _entries(changes: Sequence[Change], revision: int, decision: Decision) -> Iterator[AuditEntry]:
+def _entries(changes: Sequence[SetChange], revision: int, decision: Decision) -> Iterator[AuditEntry]:
     for change in changes:
         for new in change.plan.versions:
             yield from _of_version(change, new, revision, decision)
@@ -212,7 +212,7 @@ def _entries(changes: Sequence[Change], revision: int, decision: Decision) -> It
             )
 
 
-def _of_version(change: Change, new: NewVersion, revision: int, decision: Decision) -> Iterator[AuditEntry]:
+def _of_version(change: SetChange, new: NewVersion, revision: int, decision: Decision) -> Iterator[AuditEntry]:
     target = new.mapping.target
     holds = change.state.holding.get(target)
     before = None

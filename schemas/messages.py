@@ -229,16 +229,27 @@ class MappingProposal(Message):
 
 
 class RegistryEvent(Message):
-    """The registry changed and workers know it.
+    """A mapping set is published (`mapping_set_published`), or something was decided (`decision`).
 
-    Topic `aam.registry.events.v1`. Written by publish mappings, in the transaction that publishes the change. Read by
-    whoever waits for it: the release of parked records, the operator's dashboard.
+    Topic `aam.registry.events.v1`. Written by publish mappings: the former in the transaction that publishes the
+    change, so workers know it; the latter, the registry's audit trail in order of `audit_id`, at least once. Read by
+    whoever waits for it: the operator's dashboard, archives.
     """
 
-    kind: Name = Field(description="`mapping_set_published`; readers skip kinds that they don't know.")
-    epoch: int = Field(ge=0)
+    kind: Name = Field(description="Readers skip kinds that they don't know.")
+    epoch: int = Field(ge=0, description="0 for decisions.")
     revision: int = Field(ge=0)
     tenant: Name = Field(description="`*` for all tenants of the connector.")
     connector: Name
     entity: Name
     at: UtcTime
+    audit_id: int | None = Field(default=None, description="Of a decision, as all below. Equal ids are one decision.")
+    action: str | None = None
+    actor: str | None = None
+    canonical_entity: str | None = None
+    canonical_field: str | None = None
+    version: int | None = Field(default=None, description="Of the mapping.")
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    reason: str = ""
+    evidence: dict[str, Any] | None = Field(default=None, description="Candidates, scores, shapes; never values.")

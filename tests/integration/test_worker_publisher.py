@@ -98,9 +98,17 @@ def test_every_publication_ends_with_its_marker_and_nothing_is_a_tombstone(
     assert messages[-1].key() == MARKER
     assert json.loads(messages[-1].value()) == {"epoch": 1, "revision": revision}
     assert all(message.value() for message in messages)
-    events = [json.loads(message.value()) for message in mesh.read(mesh.kafka.names.registry_events)]
-    assert [event["revision"] for event in events] == [1, revision]
-    assert {event["kind"] for event in events} == {"mapping_set_published"}
+    events = [json.loads(message.value()) for message in mesh.read(mesh.kafka.names.registry_events, 5)]
+    published = [event for event in events if event["kind"] == "mapping_set_published"]
+    assert [event["revision"] for event in published] == [1, revision]
+    decisions = [event for event in events if event["kind"] == "decision"]
+    assert [(e["audit_id"], e["action"], e["actor"], e["revision"]) for e in decisions] == [
+        (1, "set", "test", 1),
+        (2, "declare", "test", 1),
+        (3, "set", "test", revision),
+    ]
+    assert decisions[2]["before"]["source_field"] == "name"
+    assert decisions[2]["after"]["source_field"] == "nick"
 
 
 def _until_published(mesh: Any, revision: int, *, epoch: int = 1, seconds: float = 30.0) -> Any:
