@@ -35,3 +35,9 @@ CREATE TABLE imported_file (
 );
 
 CREATE INDEX imported_file_latest ON imported_file (tenant, source_system, id);
+
+-- A lookup by source path knows its tenant. By the path's hash, for a path may be longer than an index takes.
+DROP INDEX mapping_registry_active_by_source_field;
+CREATE INDEX mapping_registry_active_by_source_field
+    ON mapping_registry (tenant, source_system, source_entity, md5(source_field))
+    WHERE is_active;
