@@ -76,7 +76,6 @@ def discover_openapi(document: OpenApiDocument, *, fetched_from: str | None = No
         document.note(f"more than {ENTITIES} entities; the rest are left out")
     info = document.root.get("info")
     return Discovery(
-        origin="openapi",
         title=str(info.get("title", "")) if isinstance(info, dict) else "",
         entities=tuple(entities[:ENTITIES]),
         base_url=guess_base_url(document, fetched_from=fetched_from),
@@ -177,6 +176,7 @@ def _entity(reader: SchemaReader, group: _Group) -> DiscoveredEntity:
     return DiscoveredEntity(
         name=group.name,
         schema=SourceSchema(fields=tuple(fields), primary_key=key),
+        origin="openapi",
         operations=tuple(
             FoundOperation(found.method, found.path, found.kind, jmespath_of(found.records_path))
             for found in group.operations

@@ -14,14 +14,13 @@ from connectors.discovery import DiscoveredEntity, Discovery
 from connectors.openapi_records import LIST_NAMES
 from connectors.primary_keys import guess_primary_key
 from mapping.path import quoted
-from mapping.profile import LEAVES_OF_A_RECORD
+from mapping.profile import leaf_paths
 from mapping.profiler import Profiler
 from schemas.failures import InvalidRecord
 from schemas.messages import FieldProfile, JsonType, SourceField, SourceSchema
 
 RECORDS: Final = 10_000
 FIELDS: Final = 2_000
-_DEPTH: Final = 32
 _WORD: Final = re.compile(r"[a-z][a-z0-9]*([_.\-][a-z0-9]+)*|[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 _WORDS_KEPT: Final = 20
 
@@ -34,15 +33,10 @@ class Samples:
         self.cut = False
         self._profilers: dict[str, Profiler] = {}
         self._words: dict[str, Counter[str]] = {}
-        self._nulls: set[str] = set()
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Learn from one record."""
         for path, value in _leaves(record):
-            if value is None:
-                if len(self._nulls) < FIELDS:
-                    self._nulls.add(path)
-                continue
             profiler = self._profilers.get(path)
             if profiler is None:
                 if len(self._profilers) >= FIELDS:
@@ -84,7 +78,7 @@ class Samples:
         return SourceField(
             path=path,
             types=tuple(_typed(types)),
-            nullable=path in self._nulls or path.removesuffix("[]") in self._nulls,
+            nullable=True,  # no sample shows that null never comes; what it shows must not change the fingerprint
             format=profile.format,
             enum=self._vocabulary(path) if profile.words else (),
         )
@@ -119,6 +113,7 @@ def discover_samples(value: Any, entity: str) -> Discovery:
     found = DiscoveredEntity(
         name=entity,
         schema=SourceSchema(fields=tuple(fields), primary_key=key),
+        origin="sample",
         primary_key_reason=f"{reason}, with a value of its own in each of {samples.records} records" if key else reason,
         is_cut=samples.cut,
         profiles=samples.profiles(),
@@ -126,7 +121,7 @@ def discover_samples(value: Any, entity: str) -> Discovery:
         samples=samples.records,
     )
     left_out = (f"only the first {RECORDS} of {len(records)} records were read",) if len(records) > RECORDS else ()
-    return Discovery(origin="sample", title=entity, entities=(found,), problems=left_out)
+    return Discovery(title=entity, entities=(found,), problems=left_out)
 
 
 def records_in(value: Any) -> list[dict[str, Any]]:
@@ -150,19 +145,8 @@ def _all_objects(values: list[Any]) -> bool:
 
 
 def _leaves(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(path, value) of every leaf, null included; an empty object or array tells nothing. Bounded in number."""
-    count = 0
-    waiting: list[tuple[str, Any, int]] = [("", record, 0)]
-    while waiting and count < LEAVES_OF_A_RECORD:
-        path, value, depth = waiting.pop()
-        if isinstance(value, dict) and depth < _DEPTH:
-            steps = [(f"{path}.{quoted(key)}" if path else quoted(key), inner) for key, inner in value.items()]
-            waiting.extend((step, inner, depth + 1) for step, inner in reversed(steps))
-        elif isinstance(value, list) and depth < _DEPTH:
-            waiting.extend((f"{path}[]", inner, depth + 1) for inner in reversed(value))
-        else:
-            yield path, value
-            count += 1
+    """(path, value) of a record's leaves, as canonicalize announces them."""
+    return leaf_paths({quoted(name): value for name, value in record.items()})
 
 
 def _typed(types: set[str]) -> Iterator[JsonType]:

@@ -29,6 +29,7 @@ class DiscoveredEntity:
 
     name: str
     schema: SourceSchema
+    origin: SchemaOrigin
     operations: tuple[FoundOperation, ...] = ()
     paging: PagingGuess | None = None
     incremental: IncrementalGuess | None = None
@@ -49,7 +50,6 @@ class DiscoveredEntity:
 class Discovery:
     """All that was found; `problems` are what had to be left out, and why."""
 
-    origin: SchemaOrigin
     title: str
     entities: tuple[DiscoveredEntity, ...]
     base_url: BaseUrl | None = None
@@ -63,7 +63,6 @@ def schema_change(
     tenant: str,
     connector: str,
     connection: str,
-    origin: SchemaOrigin,
     observed_at: datetime,
 ) -> SchemaChange:
     """The message that says what an entity looks like. Its fingerprint is the same for the same schema, ever."""
@@ -72,7 +71,7 @@ def schema_change(
         connector=connector,
         entity=entity.name,
         connection=connection,
-        source=origin,
+        source=entity.origin,
         fields=entity.schema.fields,
         primary_key=entity.schema.primary_key,
         observed_at=observed_at,
@@ -83,7 +82,6 @@ def schema_change(
 def as_json(discovery: Discovery) -> dict[str, Any]:
     """For programs: the whole, without what is empty."""
     return {
-        "origin": discovery.origin,
         "title": discovery.title,
         "base_url": discovery.base_url.url if discovery.base_url else None,
         "auth": _given(discovery.auth),
@@ -95,6 +93,7 @@ def as_json(discovery: Discovery) -> dict[str, Any]:
 def _entity(entity: DiscoveredEntity) -> dict[str, Any]:
     return {
         "name": entity.name,
+        "origin": entity.origin,
         "description": entity.description,
         "primary_key": list(entity.schema.primary_key),
         "primary_key_reason": entity.primary_key_reason,
