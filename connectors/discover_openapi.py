@@ -178,13 +178,16 @@ def _entity(reader: SchemaReader, group: _Group) -> DiscoveredEntity:
         schema=SourceSchema(fields=tuple(fields), primary_key=key),
         origin="openapi",
         operations=tuple(
-            FoundOperation(found.method, found.path, found.kind, jmespath_of(found.records_path))
+            FoundOperation(
+                found.method, found.path, found.kind, jmespath_of(found.records_path), tuple(found.required())
+            )
             for found in group.operations
         ),
         paging=guess_paging(reader, first) if is_list else None,
         incremental=guess_incremental(first, view) if is_list else None,
         primary_key_reason=reason,
         description=view.description,
+        component=view.component,
         is_cut=is_cut,
     )
 

@@ -15,12 +15,13 @@ from schemas.messages import FieldProfile, SchemaChange, SchemaOrigin, SourceSch
 
 @dataclass(frozen=True)
 class FoundOperation:
-    """One way to get an entity's records."""
+    """One way to get an entity's records. `records_path` is JMESPath; `required` are query parameters that must be."""
 
     method: str
     path: str
     kind: str
     records_path: str | None
+    required: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class DiscoveredEntity:
     incremental: IncrementalGuess | None = None
     primary_key_reason: str = ""
     description: str | None = None
+    component: str | None = None
     is_cut: bool = False
     profiles: Mapping[str, FieldProfile] = field(default_factory=dict)
     shapes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -95,6 +97,7 @@ def _entity(entity: DiscoveredEntity) -> dict[str, Any]:
         "name": entity.name,
         "origin": entity.origin,
         "description": entity.description,
+        "openapi_schema": entity.component,
         "primary_key": list(entity.schema.primary_key),
         "primary_key_reason": entity.primary_key_reason,
         "fingerprint": entity.schema.fingerprint,

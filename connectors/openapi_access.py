@@ -26,6 +26,7 @@ class AuthGuess:
     reason: str
     place: str | None = None
     name: str | None = None
+    grant: str | None = None
     token_url: str | None = None
     authorization_url: str | None = None
     scopes: tuple[str, ...] = ()
@@ -126,12 +127,14 @@ def _auth(name: str, scheme: Mapping[str, Any]) -> AuthGuess | None:
 
 def _oauth2(reason: str, scheme: Mapping[str, Any]) -> AuthGuess:
     flows = scheme.get("flows")
-    listed = [flow for flow in flows.values() if isinstance(flow, dict)] if isinstance(flows, dict) else [scheme]
-    best = next((flow for flow in listed if flow.get("tokenUrl")), listed[0] if listed else {})
+    named = flows if isinstance(flows, dict) else {str(scheme.get("flow")): scheme}
+    listed = [(name, flow) for name, flow in named.items() if isinstance(flow, dict)]
+    name, best = next((found for found in listed if found[1].get("tokenUrl")), listed[0] if listed else ("", {}))
     scopes = best.get("scopes")
     return AuthGuess(
         "oauth2",
         reason,
+        grant="client_credentials" if name in ("clientCredentials", "application") else "refresh_token",
         token_url=_text(best.get("tokenUrl")),
         authorization_url=_text(best.get("authorizationUrl")),
         scopes=tuple(map(str, scopes)) if isinstance(scopes, dict) else (),

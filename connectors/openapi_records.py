@@ -47,9 +47,19 @@ class Operation:
     response_headers: frozenset[str]
     definition: Mapping[str, Any]
 
+    def required(self) -> list[str]:
+        """Query parameters that must be given, and have no default; how a request is signed is not told here."""
+        needed = [p for p in self.parameters if p.get("in") == "query" and p.get("required") is True]
+        own = [p for p in needed if bare(str(p["name"])) not in WORDS["auth_parameters"]]
+        return [str(p["name"]) for p in own if "default" not in {**p, **_object(p.get("schema"))}]
+
     def parameters_in(self, place: str) -> list[str]:
         """Names of the parameters there: query, path, header, body."""
         return [str(p["name"]) for p in self.parameters if p.get("in") == place]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True)
