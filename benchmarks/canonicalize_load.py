@@ -60,11 +60,11 @@ class Source:
         return [("connector", self.mapping_set.connector.encode()), ("entity", self.mapping_set.entity.encode())]
 
 
-def load_sources(shape: Shape) -> list[Source]:
+def load_sources(shape: Shape, bodies: int = BODIES) -> list[Source]:
     """The first `shape.entities` sources of the file, each of a connector and canonical entity of its own."""
     described = json.loads(SOURCES.read_text(encoding="utf-8"))
     makers = _Makers(random.Random(SEED))  # noqa: S311  # the same records every time
-    return [_source(name, fields, makers) for name, fields in list(described.items())[: shape.entities]]
+    return [_source(name, fields, makers, bodies) for name, fields in list(described.items())[: shape.entities]]
 
 
 def records(sources: Sequence[Source], shape: Shape, first: int = 0) -> Iterator[tuple[bytes, bytes, Any]]:
@@ -116,7 +116,7 @@ def raw_ends(kafka: KafkaSettings) -> list[TopicPartition]:
         consumer.close()
 
 
-def _source(name: str, fields: dict[str, list[Any]], makers: "_Makers") -> Source:
+def _source(name: str, fields: dict[str, list[Any]], makers: "_Makers", bodies: int) -> Source:
     origin, _, target = name.partition(" → ")
     connector, _, entity = origin.partition("/")
     values = {path: makers.maker(described[0]) for path, described in fields.items()}
@@ -131,7 +131,7 @@ def _source(name: str, fields: dict[str, list[Any]], makers: "_Makers") -> Sourc
         ignored=tuple(path for path in fields if path not in mapped and path != key),
         mappings=tuple(_mapping(target, path, *described[1:]) for path, described in mapped.items()),
     )
-    return Source(mapping_set, target, len(fields), tuple(_body(values) for _ in range(BODIES)))
+    return Source(mapping_set, target, len(fields), tuple(_body(values) for _ in range(bodies)))
 
 
 def _mapping(target: str, path: str, field: str, transform: dict[str, Any] | None = None, ending: str = "") -> Mapping:

@@ -42,7 +42,7 @@ def run_throughput(stage: Stage, system: System, run: str, *, warm_up_share: flo
     stage.start_group(group, stage.raw_starts())
     with system.running(stage, run) as processes:
         samples = _samples(stage, group, processes, limit, system.label)
-    first, last = _window(samples, int(limit * warm_up_share), stage.count)
+    first, last = window(samples, int(limit * warm_up_share), stage.count)
     records, seconds = last.records - first.records, last.at - first.at
     return {
         "system": system.name,
@@ -82,7 +82,7 @@ def _samples(stage: Stage, group: str, processes: Sequence[OwnedProcess], limit:
         watcher.close()
 
 
-def _window(samples: Sequence[Sample], warm_up: int, total: int) -> tuple[Sample, Sample]:
+def window(samples: Sequence[Sample], warm_up: int, total: int) -> tuple[Sample, Sample]:
     """(first commit after the warm-up, last commit). The very last of all records may have waited for the next commit
     of a system that commits by the clock: where there are others, it doesn't count."""
     warm = [s for s in samples if s.records >= max(1, warm_up)]
