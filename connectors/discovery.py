@@ -6,11 +6,13 @@ The ways to find them: an OpenAPI document, a field-metadata endpoint, sampled r
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from connectors.openapi_access import AuthGuess, BaseUrl
 from connectors.openapi_paging import IncrementalGuess, PagingGuess
 from schemas.messages import FieldProfile, SchemaChange, SchemaOrigin, SourceSchema
+
+MESSAGE_CHARACTERS: Final = 500_000
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,11 @@ def schema_change(
     connection: str,
     observed_at: datetime,
 ) -> SchemaChange:
-    """The message that says what an entity looks like. Its fingerprint is the same for the same schema, ever."""
-    return SchemaChange(
+    """The message that says what an entity looks like. Its fingerprint is the same for the same schema, ever.
+
+    One that would be too large for its topic goes without descriptions, which no fingerprint counts.
+    """
+    change = SchemaChange(
         tenant=tenant,
         connector=connector,
         entity=entity.name,
@@ -79,6 +84,10 @@ def schema_change(
         observed_at=observed_at,
         fingerprint=entity.schema.fingerprint,
     )
+    if len(change.model_dump_json()) <= MESSAGE_CHARACTERS:
+        return change
+    bare = tuple(field.model_copy(update={"description": None}) for field in change.fields)
+    return change.model_copy(update={"fields": bare})
 
 
 def as_json(discovery: Discovery) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import orjson
 import yaml
 
-from schemas.failures import Misconfigured
+from schemas.failures import InvalidRecord
 
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 MAX_NODES: Final = 4_000_000
@@ -22,7 +22,7 @@ MAX_PROBLEMS: Final = 100
 NOTHING: Final[dict[str, Any]] = {}  # one object, so that readers may remember places by id()
 
 
-class InvalidDocument(Misconfigured):
+class InvalidDocument(InvalidRecord):
     """This is no OpenAPI document, or none that can be read within bounds. The message says where and what to do."""
 
 
