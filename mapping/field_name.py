@@ -14,22 +14,30 @@ LONGEST_PATH: Final = 1_000
 TOO_MANY: Final = "*"
 _LONGEST_STEP: Final = 64
 _MOST_WORDS: Final = 8
-_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+")
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
 _STEP: Final = re.compile(r"[\w $@:./\-#%()&+*]+")
-# Orders to a model. One of them may be part of a real name (`system`, `instructions`), two hardly are.
+# Orders to a model, in the languages that most of them are written in. One such word may be part of a real name
+# (`system`, `instructions`), two hardly are.
 _ORDERS: Final = frozenset(
     re.findall(
         r"\w+",
         """
-    ignore disregard forget override bypass obey comply pretend respond reply answer output return say
-    print always never must should previous prior above earlier following instruction instructions
-    prompt prompts system assistant developer jailbreak unrestricted rules guidelines confidence
-    probability certain approve approved auto automatically map mapped mapping maps target choose select
-    pick canonical candidate correct exactly please you your now instead everything anything admin
-    administrator sudo drop delete insert update union execute script alert
-""",
+        ignore disregard forget override bypass obey comply pretend respond reply answer output return say print
+        always only
+        never must should previous prior above earlier following instruction instructions prompt prompts system
+        assistant developer jailbreak unrestricted rules guidelines confidence probability certain approve approved auto
+        automatically map mapped mapping maps target choose select pick canonical candidate correct exactly please you
+        your now instead everything anything admin administrator sudo drop delete insert update union execute script
+        alert act sure acting restrictions safety policy reveal secret mode
+        ignoriere ignorieren anweisungen vorherigen bisherigen antworte immer wähle
+        ignora ignorar instrucciones anteriores responde siempre elige
+        ignorez ignorer oubliez instructions consignes précédentes réponds répondez toujours choisis
+        ignori istruzioni precedenti rispondi sempre
+        игнорируй инструкции предыдущие ответь всегда
+        """,
     )
 )
+_SCRIPTS: Final = re.compile(r"忽略|无视|指令|提示|無視|指示|命令|무시|지시")
 _MOST_ORDERS: Final = 1
 
 
@@ -41,17 +49,30 @@ def is_data(path: str) -> bool:
 def is_suspicious(path: str) -> bool:
     """Whether some step of `path` reads as a text or an order rather than as a field's name."""
     try:
-        steps = [step for step in parse(path).steps if step is not EACH]
+        steps = [str(step) for step in parse(path).steps if step is not EACH]
     except InvalidPath:
         return True
-    return len(path) > LONGEST_PATH or any(_is_suspicious(str(step)) for step in steps) or _orders(path) > _MOST_ORDERS
+    return len(path) > LONGEST_PATH or any(map(_is_text, steps)) or _orders(steps) > _MOST_ORDERS
 
 
-def _is_suspicious(step: str) -> bool:
+def _is_text(step: str) -> bool:
     if not step.strip() or len(step) > _LONGEST_STEP or not step.isprintable() or not _STEP.fullmatch(step):
         return True
-    return len(_WORD.findall(step)) > _MOST_WORDS
+    return len(_words(step)) > _MOST_WORDS or _SCRIPTS.search(step) is not None
 
 
-def _orders(path: str) -> int:
-    return sum(word.lower() in _ORDERS for word in _WORD.findall(path))
+def _orders(steps: list[str]) -> int:
+    return sum(word in _ORDERS for step in steps for word in _words(step))
+
+
+def _words(step: str) -> list[str]:
+    """The words of a name in any script, camelCase taken apart, in lower case."""
+    words = []
+    for letters in _LETTERS.findall(step):
+        start = 0
+        for index in range(1, len(letters)):
+            if letters[index].isupper() and letters[index - 1].islower():
+                words.append(letters[start:index].lower())
+                start = index
+        words.append(letters[start:].lower())
+    return words

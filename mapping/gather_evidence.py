@@ -128,7 +128,7 @@ def _evidence(match: FieldMatch, seen: SeenField, targets: Mapping[str, Canonica
         target = targets.get(candidate.target.name)
         if target is None:
             continue
-        suggestion = suggest_transform(source, target)
+        suggestion = suggest_transform(source, candidate.target.name, target)
         transform = suggestion.transform
         candidates.append(
             ProposedTarget(

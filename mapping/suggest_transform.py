@@ -43,13 +43,13 @@ class Suggestion:
     note: str = ""
 
 
-def suggest_transform(source: Source, target: CanonicalField) -> Suggestion:
-    """The step from `source` to `target`, a field with a kind."""
+def suggest_transform(source: Source, name: str, target: CanonicalField) -> Suggestion:
+    """The step from `source` to `target`, whose path is `name` (`addresses[].city` of a list's member)."""
     if not source.types:
         return Suggestion(None, "the type of its values is not known")
     if "object" in source.types or "array" in source.types:
         return Suggestion(None, "its values are no plain values")
-    if "[]" in source.path and not target.is_list:
+    if "[]" in source.path and not target.is_list and "[]" not in name:
         return Suggestion(None, "it has several values for one field")
     if target.kind is None:
         return Suggestion(None, "there is no plain value to fill")
