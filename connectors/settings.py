@@ -1,5 +1,6 @@
 """Limits on what connectors may reach, how long they wait, and how much they take. Read once per process."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -13,6 +14,9 @@ class ConnectorSettings(BaseSettings):
 
     egress_allow: Annotated[tuple[str, ...], NoDecode] = ()
     """Hosts that may be private and without TLS, comma-separated `host:port` (port `*`: any). For sandboxes only."""
+
+    specs_folder: Path | None = None
+    """Folder with specs of your own, beside those of AAM; of two with one name, yours is taken."""
 
     connect_timeout_seconds: float = Field(default=10.0, gt=0)
     """Longest wait for an address to be found, and for a connection with TLS to it."""

@@ -78,6 +78,10 @@ LLM_TOKENS: Final = Counter(
 )
 LLM_USD: Final = Counter("aam_llm_usd_total", "What they cost by the settings, in US dollars.", ["tenant"])
 
+SYNC_RECORDS: Final = Counter("aam_sync_records_total", "Records read from vendors.", ["connector"])
+SYNC_PROBLEMS: Final = Counter("aam_sync_problems_total", "Syncs and entities of syncs that failed.", ["kind"])
+SYNCS_RUNNING: Final = Gauge("aam_syncs_running", "Connections that are being synced.")
+
 _tenants: set[str] = set()
 
 

@@ -1,0 +1,113 @@
+"""Pulls from vendors: claims connections whose time has come and syncs several at once, each for itself.
+
+A worker that dies leaves its claims to end by themselves; another then goes on from the last checkpoints. Postgres and
+Kafka may come and go. How one connection is synced is up to `agents.connection_sync`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final
+
+from confluent_kafka import KafkaException
+from mode import Service
+
+from agents.connection_sync import ConnectionSync, Tools
+from connectors.egress import Egress
+from connectors.limits import LimitBook
+from connectors.settings import ConnectorSettings
+from observability import metrics
+from registry.connections import Claim, Connections
+from registry.pool import Pool
+from registry.secrets import Secrets, SecretSettings
+from schemas.failures import AamError
+from topics.clients import make_producer
+from topics.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 5.0
+AT_ONCE: Final = 64
+
+OpenPool = Callable[[], AbstractContextManager[Pool]]
+
+
+class ConnectionSyncs(Service):
+    """Syncs what is due for as long as the worker lives."""
+
+    def __init__(
+        self, kafka: KafkaSettings, open_pool: OpenPool, settings: ConnectorSettings, secrets: SecretSettings
+    ) -> None:
+        super().__init__()
+        self._kafka = kafka
+        self._open_pool = open_pool
+        self._settings = settings
+        self._secret_settings = secrets
+        self._running: set[asyncio.Task[None]] = set()
+
+    @Service.task
+    async def _pull(self) -> None:
+        while not self.should_stop:
+            try:
+                await self._work()
+            except (AamError, KafkaException) as error:
+                log.warning("sync: %s; trying again", error)
+            except Exception:
+                log.exception("sync: a bug; trying again")
+            await self.sleep(RETRY_SECONDS)
+
+    async def on_stop(self) -> None:
+        await self._end_all()
+
+    async def _work(self) -> None:
+        opening = self._open_pool()
+        pool = await asyncio.to_thread(opening.__enter__)
+        try:
+            async with Egress(self._settings) as egress:
+                connections = Connections(pool)
+                tools = Tools(
+                    producer=make_producer(self._kafka),
+                    topic=self._kafka.names.raw_records,
+                    connections=connections,
+                    secrets=Secrets(pool, self._secret_settings),
+                    egress=egress,
+                    book=LimitBook(),
+                    settings=self._settings,
+                )
+                try:
+                    await self._claim_and_run(tools)
+                finally:
+                    await self._end_all()
+        finally:
+            await asyncio.to_thread(opening.__exit__, None, None, None)
+
+    async def _claim_and_run(self, tools: Tools) -> None:
+        while not self.should_stop:
+            free = AT_ONCE - len(self._running)
+            claims = await asyncio.to_thread(tools.connections.claim_due, limit=free) if free else []
+            for claim in claims:
+                task = asyncio.create_task(self._one(tools, claim))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+            metrics.SYNCS_RUNNING.set(len(self._running))
+            tools.producer.poll(0)
+            await self.sleep(LOOK_SECONDS)
+
+    async def _one(self, tools: Tools, claim: Claim) -> None:
+        try:
+            result = await ConnectionSync(tools, claim).run()
+        except AamError as error:
+            metrics.SYNC_PROBLEMS.labels(error.kind).inc()
+            log.warning("sync of %s/%s: %s", claim.tenant, claim.id, error)
+        except Exception:
+            metrics.SYNC_PROBLEMS.labels("bug").inc()
+            log.exception("sync of %s/%s: a bug", claim.tenant, claim.id)
+        else:
+            log.info("sync of %s/%s: %s records", claim.tenant, claim.id, sum(result.records.values()))
+
+    async def _end_all(self) -> None:
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
