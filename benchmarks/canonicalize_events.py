@@ -7,6 +7,7 @@ makes with another hash.
 import io
 import json
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 import fastavro
@@ -110,5 +111,14 @@ def _decoded(message: Message, schema: Any) -> dict[str, Any]:
 
 def _comparable(event: dict[str, Any]) -> dict[str, Any]:
     aam = {k: v for k, v in event["aam"].items() if k not in {"event_id", "emitted_at"} and v is not None}
-    custom = {path: json.loads(text) for path, text in aam["custom_fields"].items()}
+    custom = dict(leaf for path, text in aam["custom_fields"].items() for leaf in _leaves(path, json.loads(text)))
     return event | {"aam": aam | {"custom_fields": custom}}
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A custom field may hold an object whole or in parts; what it says is the same."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(f"{path}.{name}", inner)
+    else:
+        yield path, value
