@@ -6,23 +6,21 @@ answer from the registry, so a crash in between announces again and loses nothin
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from confluent_kafka import Message
-from pydantic import ValidationError
 
 from agents.batch import Batch
+from agents.control_message import parse_message
 from agents.dead_letters import Output, bury
 from agents.mapping_cache import MappingTable
 from agents.novel_fields import covers
-from agents.publish_mappings import OpenPool
+from agents.registry_access import OpenPool, RegistryAccess
 from mapping.mapping_set import MappingSet
 from observability import metrics
-from registry.pool import Pool
 from registry.source_schemas import SourceSchemas
-from schemas.failures import InvalidRecord, Misconfigured, TransientError
-from schemas.messages import NovelField, SchemaChange, SourceField
+from schemas.failures import Misconfigured, TransientError
+from schemas.messages import FieldProfile, NovelField, SchemaChange, SourceField
 from topics.names import TopicNames
 
 
@@ -32,13 +30,11 @@ class SchemaObserver:
     def __init__(self, *, names: TopicNames, table: Callable[[], MappingTable], open_pool: OpenPool) -> None:
         self._names = names
         self._table = table
-        self._open_pool = open_pool
-        self._opened = ExitStack()
-        self._pool: Pool | None = None
+        self._registry = RegistryAccess(open_pool)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._opened.close()
+        self._registry.close()
 
     async def handle(self, batch: Batch) -> None:
         """Settle one batch."""
@@ -51,7 +47,7 @@ class SchemaObserver:
         outcomes: Counter[str] = Counter()
         for message in messages:
             try:
-                outcomes[self._observe(_parsed(message), output)] += 1
+                outcomes[self._observe(parse_message(SchemaChange, message.value()), output)] += 1
             except (TransientError, Misconfigured):
                 raise
             except Exception as error:
@@ -61,33 +57,21 @@ class SchemaObserver:
         return outcomes
 
     def _observe(self, change: SchemaChange, output: Output) -> str:
-        added = SourceSchemas(self._registry()).observe(change).added
+        added = SourceSchemas(self._registry.pool).observe(change).added
         for field in self._novel(change, set(added)):
             body = field.model_dump_json().encode()
             output.produce(self._names.fields_novel, body, change.tenant.encode())
-            metrics.NOVEL_FIELDS.labels("schema_change").inc()
+            metrics.NOVEL_FIELDS.labels(field.reason).inc()
         return "new" if added else "known"
-
-    def _registry(self) -> Pool:
-        if self._pool is None:
-            self._pool = self._opened.enter_context(self._open_pool())
-        return self._pool
 
     def _novel(self, change: SchemaChange, added: set[str]) -> Iterator[NovelField]:
         mapping_set = self._table().composed(change.tenant, change.connector, change.entity)
         known = _known_paths(mapping_set) if mapping_set is not None else set()
+        if mapping_set is None and added:
+            yield _unknown(change)
         for field in change.fields:
             if field.path in added and not any(covers(path, field.path) for path in known):
                 yield _announcement(change, field)
-
-
-def _parsed(message: Message) -> SchemaChange:
-    try:
-        return SchemaChange.model_validate_json(message.value() or b"")
-    except ValidationError as error:
-        # Which fields are wrong and how, not what they hold.
-        complaints = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise InvalidRecord(f"not a schema change: {complaints}") from error
 
 
 def _known_paths(mapping_set: MappingSet) -> set[str]:
@@ -109,6 +93,18 @@ def _announcement(change: SchemaChange, field: SourceField) -> NovelField:
         path=field.path,
         types=field.types,
         reason="schema_change",
+        profile=FieldProfile(enum=field.enum, format=field.format),
+        announced_at=datetime.now(UTC),
+    )
+
+
+def _unknown(change: SchemaChange) -> NovelField:
+    return NovelField(
+        tenant=change.tenant,
+        connector=change.connector,
+        entity=change.entity,
+        connection=change.connection,
+        reason="unknown_source",
         announced_at=datetime.now(UTC),
     )
 

@@ -74,6 +74,17 @@ def test_only_new_paths_that_nobody_reads_are_announced(
     assert outcomes == {"new": 1}
 
 
+def test_an_unknown_source_is_told_with_what_its_schema_says(
+    observer: SchemaObserver, message: Callable[..., Any], written: Any
+) -> None:
+    field = {"path": "state", "types": ["string", "null"], "enum": ["open", "won"], "format": "word"}
+    observer.process([message({**CHANGE, "connector": "new", "fields": [field]})], written)
+    source, state = written.json(NAMES.fields_novel)
+    assert (source["path"], source["reason"]) == (None, "unknown_source")
+    assert (state["path"], state["types"], state["profile"]["enum"]) == ("state", ["string"], ["open", "won"])
+    assert state["profile"]["format"] == "word"
+
+
 @pytest.mark.parametrize("value", [b"", None, b"{}", b"no json", {**CHANGE, "source": "hearsay"}])
 def test_a_bad_change_is_a_dead_letter_that_quotes_nothing(
     value: Any, observer: SchemaObserver, message: Callable[..., Any], written: Any
