@@ -86,7 +86,7 @@ async def _content(receive: Receive) -> bytes:
     content = b""
     while True:
         message = await receive()
-        content += message.get("body", b"")
+        content += bytes(message.get("body", b""))
         if not message.get("more_body") or len(content) > _MOST_CONTENT:
             return content
 

@@ -12,8 +12,9 @@ from infra.file_lock import file_lock
 from sandbox.drift import Change
 
 FaultKind = Literal[
-    "slow", "status", "limit", "html", "malformed", "truncated", "huge", "bomb", "error_200", "endless", "repeat", "keyless"
-]
+    "slow", "status", "limit", "html", "malformed", "truncated", "huge", "bomb", "error_200", "endless", "repeat",
+    "keyless",
+]  # fmt: skip
 
 
 class Fault(BaseModel):

@@ -18,13 +18,13 @@ def list_fields(dataset: Dataset) -> bytes:
     """The body of the answer."""
     fields = dataset.vendor.fields
     assert fields is not None
-    values = {"$more": True, "$base": "", "$object": dataset.entity.object}
+    types = fields.types
     listed = [
-        fill(fields.field, values | {"$name": name, "$label": label_of(name), "$type": fields.types.get(kind, fields.types["*"])})
+        fill(fields.field, {"$name": name, "$label": label_of(name), "$type": types.get(kind, types["*"])})
         for name, kind in field_types(dataset, fields.within)
     ]
     named = _named(fields.envelope, str(dataset.entity.object))
-    return orjson.dumps(fill(named, values | {"$fields": listed}))
+    return orjson.dumps(fill(named, {"$base": "", "$fields": listed}))
 
 
 def field_types(dataset: Dataset, within: str | None) -> Iterator[tuple[str, str]]:

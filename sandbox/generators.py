@@ -17,6 +17,7 @@ from faker import Faker
 SLOT_START, SLOT_END = "\ue000", "\ue001"
 _DAY: Final = 86_400
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_ALPHABETS: Final = {"hex": "0123456789abcdef", "upper": _LETTERS[26:], "digits": "0123456789"}
 
 Build = Callable[[str], Callable[["Scene"], Any]]
 Reference = Callable[[str, random.Random], Any]
@@ -66,7 +67,7 @@ class Scene:
         """The person of this record, invented when first asked for."""
         if self.person is None:
             company = str(self.fake.company())
-            word = "".join(c for c in company.split()[0].lower() if c.isalnum())
+            word = "".join(c for c in company.split(maxsplit=1)[0].lower() if c.isalnum())
             self.person = Person(self.fake.first_name(), self.fake.last_name(), company, f"{word}.example")
         return self.person
 
@@ -128,7 +129,7 @@ def _chance(rest: str) -> Callable[[Scene], Any]:
 
 def _token(rest: str) -> Callable[[Scene], Any]:
     length, *alphabet = rest.split()
-    letters = {"hex": "0123456789abcdef", "upper": _LETTERS[26:], "digits": "0123456789"}.get("".join(alphabet), _LETTERS)
+    letters = _ALPHABETS.get("".join(alphabet), _LETTERS)
     return lambda scene: "".join(scene.random.choices(letters, k=int(length)))
 
 

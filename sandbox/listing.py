@@ -65,14 +65,12 @@ def list_records(dataset: Dataset, asked: Asked, *, endless: bool = False, repea
     paging = dataset.vendor.pagings[dataset.entity.paging]
     size = _size(paging, asked)
     window = _window(dataset, paging, asked, size)
-    if repeat:
+    total = window.stop - window.start
+    if repeat or (endless and window.done >= total):
         window.done = 0
     indexes = window.page(size, dataset.entity.order == "newest")
     records, columns = _written(dataset, asked, indexes, window.select)
-    total = window.stop - window.start
     done = window.done + len(indexes)
-    if endless:
-        done %= max(total, 1)
     more = endless or done < total
     values = _values(dataset, paging, asked, size=size, before=window, done=done, more=more) | columns
     headers = _link(paging, values) if paging.link_header else {}
@@ -243,7 +241,7 @@ def _enveloped(envelope: Any, values: dict[str, Any], records: list[bytes]) -> b
 
 
 def fill(template: Any, values: dict[str, Any]) -> Any:
-    """`template` with its `$names` replaced; a key that ends in `?` is only there if there is more, one in `!` if there isn't."""
+    """`template` with its `$names` replaced. A key in `?` is only there if there is more, one in `!` if there isn't."""
     if isinstance(template, str):
         if template in values:
             return values[template]

@@ -1,16 +1,15 @@
-"""One vendor at work: finds what a request is for, and answers it with records, a list of fields, a token or an error."""
+"""One vendor at work: finds what a request is for, and answers with records, a list of fields, a token or an error."""
 
 import asyncio
 import re
-import zlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
 from sandbox.access import give_token, is_let_in, is_token_request
 from sandbox.asked import Asked, Unreadable, path_pattern
+from sandbox.bad_days import instead, spoil
 from sandbox.control import Commands, Fault
 from sandbox.dataset import Dataset
 from sandbox.drift import Change
@@ -48,56 +47,48 @@ class PlayedVendor:
     async def answer(self, asked: Asked, commands: Commands, strikes: Chance) -> Reply:
         """The vendor's answer."""
         asked.path = self._own_path(asked.path)
+        errors = self.vendor.errors
+        try:
+            return await self._answer(asked, commands, strikes)
+        except (BadRequest, Unreadable) as error:
+            return self.error(errors.bad_request, str(error))
+        except NoParent:
+            return self.error(errors.no_parent or errors.not_found, asked.path)
+        except NotFound:
+            return self.error(errors.not_found, asked.path)
+
+    async def _answer(self, asked: Asked, commands: Commands, strikes: Chance) -> Reply:
         oauth = self.vendor.auth.oauth
         if oauth is not None and is_token_request(oauth, asked):
             return give_token(oauth, asked)
-        try:
-            entity = self._find(asked)
-            if not is_let_in(self.vendor, asked):
-                return self.error(self.vendor.errors.auth, "sandbox")
-            verdict = self._limits.count(self.vendor, asked.headers.get("authorization", ""), entity or "")
-            if verdict.wait is not None:
-                return self.error(self.vendor.errors.limit, "", verdict.headers, verdict.wait)
-            faults = [f for f in commands.faults if f.hits(self.vendor.name, entity or "") and strikes(f)]
-            reply = await self._with_faults(faults, entity, asked, commands)
-        except (BadRequest, Unreadable) as error:
-            return self.error(self.vendor.errors.bad_request, str(error))
-        except NoParent:
-            return self.error(self.vendor.errors.no_parent or self.vendor.errors.not_found, asked.path)
-        except NotFound:
-            return self.error(self.vendor.errors.not_found, asked.path)
+        entity = self._find(asked)
+        if not is_let_in(self.vendor, asked):
+            return self.error(self.vendor.errors.auth, "sandbox")
+        verdict = self._limits.count(self.vendor, asked.headers.get("authorization", ""), entity or "")
+        if verdict.wait is not None:
+            return self.error(self.vendor.errors.limit, "", verdict.headers, verdict.wait)
+        faults = [fault for fault in commands.faults if fault.hits(self.vendor.name, entity or "") and strikes(fault)]
+        reply = await self._on_a_day(faults, entity, asked, commands)
         reply.headers = {"Content-Type": _JSON} | dict(self.vendor.headers) | verdict.headers | reply.headers
         return reply
 
-    def error(self, answer: Answer, message: str, headers: Mapping[str, str] | None = None, wait: float = 1.0) -> Reply:
+    def error(
+        self, answer: Answer, message: str = "", headers: Mapping[str, str] | None = None, wait: float = 1.0
+    ) -> Reply:
         """One of the vendor's errors."""
         own = told(dict(answer.headers), None, 0, wait, wait)
         body = b"" if answer.body is None else orjson.dumps(_with_message(answer.body, message))
         return Reply(answer.status, body, {"Content-Type": _JSON} | dict(headers or {}) | own)
 
-    async def _with_faults(self, faults: Sequence[Fault], entity: str | None, asked: Asked, commands: Commands) -> Reply:
-        kinds = {fault.kind: fault for fault in faults}
+    async def _on_a_day(self, faults: Sequence[Fault], entity: str | None, asked: Asked, commands: Commands) -> Reply:
+        kinds: dict[str, Fault] = {fault.kind: fault for fault in faults}
         if "slow" in kinds:
             await asyncio.sleep(kinds["slow"].seconds)
-        if "limit" in kinds:
-            return self.error(self.vendor.errors.limit, "", wait=kinds["limit"].seconds)
-        if "status" in kinds:
-            reply = self.error(self.vendor.errors.server, "")
-            reply.status = kinds["status"].status
-            return reply
-        if "error_200" in kinds:
-            return Reply(200, self.error(self.vendor.errors.server, "").body)
-        if "html" in kinds:
-            return Reply(200, b"<!doctype html><title>Sign in</title><p>We'll be back soon.", {"Content-Type": "text/html"})
-        if "bomb" in kinds:
-            return Reply(200, _bomb(kinds["bomb"].megabytes), {"Content-Encoding": "gzip"})
-        if "huge" in kinds:
-            return Reply(200, b'{"data": ["' + b"x" * (kinds["huge"].megabytes << 20) + b'"]}')
-        reply = self._plain(entity, asked, commands, kinds)
-        if "malformed" in kinds:
-            reply.body = reply.body[: len(reply.body) // 2]
-        if "truncated" in kinds:
-            reply.headers["Content-Length"] = str(len(reply.body) + 1000)
+        errors = self.vendor.errors
+        reply = instead(kinds, lambda wait: self.error(errors.limit, "", wait=wait), lambda: self.error(errors.server))
+        if reply is None:
+            reply = self._plain(entity, asked, commands, kinds)
+            spoil(reply, kinds)
         return reply
 
     def _plain(self, entity: str | None, asked: Asked, commands: Commands, kinds: Mapping[str, Fault]) -> Reply:
@@ -142,7 +133,7 @@ class PlayedVendor:
 
 
 def _routes(vendor: Vendor, name: str, entity: Entity) -> list[tuple[str, re.Pattern[str], str]]:
-    routes = [(entity.method, path_pattern(entity.path), name)]
+    routes: list[tuple[str, re.Pattern[str], str]] = [(entity.method, path_pattern(entity.path), name)]
     position = vendor.pagings[entity.paging].position
     if position is not None and position.path:
         routes.append(("GET", path_pattern(position.path.replace("{token}", "{locator}")), name))
@@ -164,9 +155,3 @@ def _with_message(body: Any, message: str) -> Any:
     if isinstance(body, dict):
         return {key: _with_message(value, message) for key, value in body.items()}
     return body
-
-
-@lru_cache(maxsize=4)
-def _bomb(megabytes: int) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return b"".join([*(packer.compress(b" " * (1 << 20)) for _ in range(megabytes)), packer.flush()])

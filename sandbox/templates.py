@@ -3,7 +3,8 @@
     "@pick open|closed"         one generator's value, with its JSON type; `@email ?0.9` is null in one of ten records
     "https://x.test/{word}"     generators inside of a text
     "edited?0.2": …             the key is there in a fifth of the records
-    {"@list": [1, 3], "of": …}  an array; {"@any": […]} one of several; {"@case": "status", "paid": …, "*": …} by a field
+    {"@list": [1, 3], "of": …}  an array; {"@any": […]} is one of several
+    {"@case": "status", "paid": …, "*": …}  by the value of a field before it
 
 A generator is one of `sandbox.generators`, or else a method of Faker without arguments.
 """

@@ -87,9 +87,11 @@ class Entity(VendorPart):
     when: tuple[Place, ...] = Field(default=(), description="Each must match for a request to mean this entity.")
     paging: str = Field(description="Name of one of the vendor's.")
     records_key: str | None = Field(default=None, description="What `$key` in the envelope stands for.")
-    ids: dict[str, str | int] = Field(description="`{x}` 8 hexadecimal digits, `{X}` upper case, `{n}` number; or from.")
+    ids: dict[str, str | int] = Field(
+        description="`{x}` 8 hex digits, `{X}` upper case, `{n}` a number; or the first number."
+    )
     order: Literal["oldest", "newest"] = "oldest"
-    share: float = Field(default=1.0, gt=0, description="Records of this kind per record that the sandbox is asked for.")
+    share: float = Field(default=1.0, gt=0, description="Records of it per record that the sandbox is asked for.")
     since: tuple[Place, ...] = ()
     until: tuple[Place, ...] = ()
     filters: Literal["created", "updated"] = Field(default="updated", description="Which time `since` is about.")
@@ -107,7 +109,7 @@ class Limit(VendorPart):
     limit: int = Field(ge=1)
     per: float = Field(gt=0, description="Seconds.")
     scope: Literal["account", "endpoint"] = "account"
-    headers: dict[str, str] = Field(default={}, description="Name → text with {limit}, {remaining}, {reset}, {seconds}.")
+    headers: dict[str, str] = Field(default={}, description="Texts with {limit}, {remaining}, {reset}, {seconds}.")
 
 
 class Answer(VendorPart):
@@ -126,7 +128,7 @@ class OAuth(VendorPart):
     grants: tuple[str, ...] = ("refresh_token", "client_credentials")
     client_in: Literal["body", "basic"] = "body"
     rotates: bool = Field(default=False, description="Whether a refresh gives a new refresh token.")
-    answer: dict[str, Json] = Field(default={}, description="What the answer has beside the tokens; `$base` is our URL.")
+    answer: dict[str, Json] = Field(default={}, description="What it has beside the tokens; `$base` is our URL.")
 
 
 class Auth(VendorPart):
@@ -162,7 +164,7 @@ class Vendor(VendorPart):
     limits: tuple[Limit, ...] = ()
     errors: Errors
     pagings: dict[str, Paging]
-    parts: dict[str, Json] = Field(default={}, description="Templates that `{\"@part\": name}` stands for.")
+    parts: dict[str, Json] = Field(default={}, description='Templates that `{"@part": name}` stands for.')
     fields: Fields | None = Field(default=None, description="Where an entity that has `object` lists its fields.")
     defaults: dict[str, Json] = Field(default={}, description="What every entity has that doesn't say otherwise.")
     entities: dict[Name, Entity]
