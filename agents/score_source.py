@@ -27,6 +27,7 @@ from mapping.mapping_set import MappingSet
 from mapping.matcher import Matcher
 from mapping.score_model import load_model
 from observability import metrics
+from registry.edits import Key
 from registry.novel_fields import DueSource
 from registry.pool import Pool
 from schemas.canonical_model import load_entities
@@ -49,8 +50,8 @@ class SourceScorer:
     """One model, with matchers by tenant. For one thread at a time."""
 
     def __init__(self, known: KnownFields, *, version: str, bands: Bands) -> None:
+        self.version = version
         self._known = known
-        self._version = version
         self._bands = bands
 
     def score(self, source: DueSource, table: MappingTable, pool: Pool) -> Scored:
@@ -87,6 +88,20 @@ class SourceScorer:
             ),
         )
 
+    def evidence(
+        self,
+        key: Key,
+        canonical: str,
+        fields: Sequence[SeenField],
+        wanted: Sequence[str],
+        mapping_set: MappingSet | None,
+        pool: Pool,
+    ) -> list[FieldEvidence]:
+        """The evidence of `wanted` alone, as it is now, beside all that is known of the source."""
+        matcher = self._known.matcher(key[0], MappingTable(), pool)
+        known = known_paths(mapping_set) if mapping_set else []
+        return gather_evidence(matcher, key[1], key[2], load_entities()[canonical], fields, wanted=wanted, known=known)
+
     def _told_apart(
         self, source: DueSource, evidence: list[FieldEvidence], canonical: str, mapping_set: MappingSet
     ) -> tuple[list[FieldEvidence], list[FieldEvidence]]:
@@ -122,7 +137,7 @@ class SourceScorer:
             "connector": connector,
             "entity": entity,
             "connection": source.connection,
-            "model": self._version,
+            "model": self.version,
             "at": datetime.now(UTC),
         }
 
