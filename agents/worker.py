@@ -4,6 +4,7 @@ The only file where the parts of `agents` meet. What ends a worker, other than a
 """
 
 import asyncio
+import hashlib
 import logging
 import signal
 import tempfile
@@ -19,6 +20,7 @@ from mode import Service
 from agents.app import MeshApp, add_agent, build_app
 from agents.ask_llm import LlmAsker
 from agents.batch import Batch
+from agents.batch_journal import BatchJournal
 from agents.canonicalize import Canonicalizer
 from agents.clients import batch_producer, group_consumer, slot_transactional_id
 from agents.commit import AfterWrites, Transactional
@@ -35,10 +37,13 @@ from agents.release_parked import ReleaseParked, Releaser
 from agents.retrieve_mappings import MappingRetriever, NovelFieldKeeper, Scorer
 from agents.settings import WorkerSettings
 from agents.source import BatchLimits, Source
+from agents.sync_connectors import ConnectionSyncs
 from agents.watchdog import Watchdog
+from connectors.settings import ConnectorSettings
 from inference.settings import InferenceSettings
 from mapping.decide import Bands
 from mapping.question import Proposer
+from registry.secrets import SecretSettings
 from schemas.canonical_model import load_entities
 from schemas.failures import Misconfigured
 from topics import provision
@@ -56,6 +61,7 @@ AGENTS: Final = (
     "retrieve_mappings",
     "ask_llm",
     "decide_mappings",
+    "sync_connectors",
 )
 # One proposal is a transaction of the registry, one list of unresolved fields some calls of a model.
 PROPOSALS_OF_A_BATCH: Final = 100
@@ -83,6 +89,8 @@ class Worker:
         agents: Collection[str] = AGENTS,
         *,
         inference: InferenceSettings | None = None,
+        connectors: ConnectorSettings | None = None,
+        secrets: SecretSettings | None = None,
     ) -> None:
         unknown = sorted(set(agents) - set(AGENTS))
         if unknown:
@@ -92,6 +100,8 @@ class Worker:
         self._open_pool = open_pool
         self._agents = agents
         self._inference = inference or InferenceSettings()
+        self._connectors = connectors or ConnectorSettings()
+        self._secrets = secrets or SecretSettings()
         self._cache = MappingCache(kafka)
         self._watchdog = Watchdog(loop_stall_seconds=settings.loop_stall_seconds)
         self._sources: list[Source] = []
@@ -147,6 +157,7 @@ class Worker:
             "retrieve_mappings": self._retrieve_mappings,
             "ask_llm": self._ask_llm,
             "decide_mappings": self._decide_mappings,
+            "sync_connectors": self._sync_connectors,
         }
         services = [build[agent](app) for agent in AGENTS if agent in self._agents]
         health = HealthServer(
@@ -178,6 +189,7 @@ class Worker:
             ),
             channel=add_agent(app, "canonicalize", canonicalizer.handle),
             attempts=self._settings.batch_attempts,
+            journal=BatchJournal(journal_file(self._kafka, self._settings)),
         )
         source.on_rebalance(novel.forget)
         return source
@@ -225,6 +237,9 @@ class Worker:
         return self._after_writes(
             app, "decide_mappings", self._kafka.names.mapping_proposals, decider, records=PROPOSALS_OF_A_BATCH
         )
+
+    def _sync_connectors(self, _app: MeshApp) -> Service:
+        return ConnectionSyncs(self._kafka, self._open_pool, self._connectors, self._secrets)
 
     def _after_writes(self, app: MeshApp, agent: str, topic: str, handler: Handler, **limits: Any) -> Source:
         """A source of an agent that writes elsewhere first, and waits while Postgres is down."""
@@ -301,6 +316,12 @@ class Heart(Service):
         while not self.should_stop:
             self._watchdog.beat()
             await self.sleep(BEAT_SECONDS)
+
+
+def journal_file(kafka: KafkaSettings, settings: WorkerSettings) -> Path:
+    """One file a cluster, prefix and slot: several installations may share a machine."""
+    cluster = hashlib.sha256(kafka.bootstrap_servers.encode()).hexdigest()[:12]
+    return settings.state_dir / f"{kafka.topic_prefix}-{cluster}-{settings.slot}.json"
 
 
 def build_canonicalizer(

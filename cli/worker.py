@@ -9,9 +9,11 @@ import typer
 from agents.settings import WorkerSettings
 from agents.worker import AGENTS, Worker
 from cli.services import kafka_settings, load_settings, open_registry
+from connectors.settings import ConnectorSettings
 from inference.settings import InferenceSettings
 from observability import log
 from registry.pool import Pool
+from registry.secrets import SecretSettings
 
 app = typer.Typer()
 
@@ -23,13 +25,21 @@ def worker(
         int | None, typer.Option(min=0, max=65535, help="Port of health and metrics, 0 for any; AAM_WORKER_PORT.")
     ] = None,
 ) -> None:
-    """Canonicalize raw records, map novel fields, publish mappings, observe schemas, until Ctrl-C."""
+    """Pull from vendors, canonicalize raw records, map novel fields, publish mappings, observe schemas, until Ctrl-C."""
     settings = load_settings(WorkerSettings)
     if port is not None:
         settings = settings.model_copy(update={"worker_port": port})
     log.set_up(settings.log_level)
     names = [name.strip() for name in agents.split(",")]
-    Worker(kafka_settings(), settings, _registry, names, inference=load_settings(InferenceSettings)).run()
+    Worker(
+        kafka_settings(),
+        settings,
+        _registry,
+        names,
+        inference=load_settings(InferenceSettings),
+        connectors=load_settings(ConnectorSettings),
+        secrets=load_settings(SecretSettings),
+    ).run()
 
 
 @contextmanager
