@@ -25,7 +25,7 @@ def worker(
         int | None, typer.Option(min=0, max=65535, help="Port of health and metrics, 0 for any; AAM_WORKER_PORT.")
     ] = None,
 ) -> None:
-    """Pull from vendors, canonicalize raw records, map novel fields, publish mappings, observe schemas, until Ctrl-C."""
+    """Pull from vendors, canonicalize raw records, map novel fields, publish mappings, until Ctrl-C."""
     settings = load_settings(WorkerSettings)
     if port is not None:
         settings = settings.model_copy(update={"worker_port": port})
