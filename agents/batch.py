@@ -7,7 +7,7 @@ agent writes through it is committed with its offsets or not at all.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -99,8 +99,9 @@ class Batch:
     Writes are held back until the batch's own transaction is open: the one before it may still be committing.
     """
 
-    def __init__(self, messages: list[Message], *, thread: Executor) -> None:
+    def __init__(self, messages: list[Message], *, thread: Executor, condemned: Sequence[Message] = ()) -> None:
         self.messages = messages
+        self.condemned = condemned  # those of `messages` that must not be worked on: they end the process
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._thread = thread
         self._writes: list[tuple[str, bytes | None, bytes | None, Any]] = []

@@ -22,7 +22,7 @@ from mapping.origin import Delivery, Origin
 from mapping.profile import fingerprint
 from observability import metrics
 from schemas import headers as header_names
-from schemas.failures import InvalidRecord, Misconfigured, TransientError
+from schemas.failures import Bug, InvalidRecord, Misconfigured, TransientError
 from schemas.messages import NovelReason
 from topics.kafka_record import OUTPUT_LIMIT_BYTES, ConsumedRecord, original_coordinates, read_original
 from topics.names import TopicNames
@@ -106,13 +106,22 @@ class Canonicalizer:
         """Settle one batch, its work done off the event loop; metrics follow its commit."""
         with batch.outcome():
             batch.after_abort(lambda: self.aborted(Outcomes()))
-            outcomes = await batch.in_thread(self.process, batch.messages, batch)
+            outcomes = await batch.in_thread(self._process_batch, batch)
             batch.after_abort(lambda: self.aborted(outcomes))
             batch.after_commit(lambda: outcomes.tell("canonicalize"))
 
     def aborted(self, outcomes: Outcomes) -> None:
         """To be called when what `process` wrote has not committed: it announced nothing."""
         self._novel.undo(outcomes.seen)
+
+    def _process_batch(self, batch: Batch) -> Outcomes:
+        spared = batch.messages
+        if batch.condemned:
+            spared = [message for message in batch.messages if message not in batch.condemned]
+        outcomes = self.process(spared, batch)
+        for message in batch.condemned:
+            self._bury(message, Bug("processing this record ended the worker, time and again"), "map", batch, outcomes)
+        return outcomes
 
     def maps(self, key: Key) -> bool:
         """Whether records of this (tenant, connector, entity) have a function now."""

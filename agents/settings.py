@@ -2,7 +2,9 @@
 
 import re
 import socket
+import tempfile
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -22,6 +24,9 @@ class WorkerSettings(BaseSettings):
     worker_port: int = Field(default=6066, ge=0, le=65535, description="Port of health and metrics; 0 takes any.")
     worker_host: str = Field(default="127.0.0.1", description="Address that health and metrics listen on.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    state_dir: Path = Field(
+        default=Path(tempfile.gettempdir()) / "aam-worker", description="Folder that outlives the process, per slot."
+    )
     event_format: Literal["avro", "json"] = Field(default="avro", description="Encoding of canonical events.")
 
     batch_records: int = Field(default=10_000, ge=1, description="Most records in a batch.")

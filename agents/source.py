@@ -28,6 +28,7 @@ from agents.batch import (
     first_offsets,
     next_offsets,
 )
+from agents.batch_journal import BatchJournal
 from agents.commit import CommitStyle, kafka_error
 from agents.watchdog import Watchdog
 from observability import metrics
@@ -114,10 +115,12 @@ class Source(Service):
         limits: BatchLimits,
         watchdog: Watchdog,
         give_up: Callable[[Exception], None],
+        journal: BatchJournal | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
+        self._journal = journal
         self.topics = topics
         self.assigned: set[Partition] = set()
         self.joined = False
@@ -191,7 +194,8 @@ class Source(Service):
         if self._fatal is not None:
             raise self._fatal
         started = time.monotonic()
-        batch = Batch(messages, thread=self._thread)
+        condemned = self._journal.condemned(messages) if self._journal else []
+        batch = Batch(messages, condemned=condemned, thread=self._thread)
         failure: Exception | None = None
         for step in (self._worked(batch), self._landed()):
             try:
@@ -214,6 +218,8 @@ class Source(Service):
         if not batch.messages:
             return
         self._watchdog.expect(self.name, self._limits.deadline_seconds + GRACE_SECONDS)
+        if self._journal:
+            self._journal.begin(batch.messages)
         await self._channel.send(value=batch)
         try:
             await asyncio.wait_for(asyncio.shield(batch.done), self._limits.deadline_seconds)
@@ -224,6 +230,8 @@ class Source(Service):
             raise late from None
         finally:
             self._watchdog.done(self.name)
+            if self._journal:
+                self._journal.end()
 
     def _depart(self, batch: Batch, started: float) -> None:
         """Begin to commit."""
@@ -303,9 +311,10 @@ class Source(Service):
     def _fetch(self) -> list[Message]:
         self._revoked.clear()
         self._observe_lag()
+        most = self._journal.limit(self._limits.records) if self._journal else self._limits.records
         messages = self._consumer.consume(1, POLL_SECONDS)
-        if messages and self._limits.records > 1:
-            messages += self._consumer.consume(self._limits.records - 1, self._linger.seconds)
+        if messages and most > 1:
+            messages += self._consumer.consume(most - 1, self._linger.seconds)
         records = [m for m in messages if self._is_record(m)]
         if self._revoked:
             records = self._without_revoked(records)
