@@ -17,8 +17,9 @@ from agents.dead_letters import Output, bury
 from agents.registry_access import OpenPool, RegistryAccess
 from agents.settings import WorkerSettings
 from mapping.decide import Decision, Verdict, decide_entity, decide_fields
-from mapping.mapping_set import ANY_TENANT, Transform
+from mapping.mapping_set import ANY_TENANT, MappingSet, Transform
 from mapping.mapping_set import Mapping as FieldMapping
+from mapping.plan import validate_set
 from observability import metrics
 from registry import audit
 from registry.edits import Declaration, Key, SetEdit, SetState
@@ -31,7 +32,7 @@ from registry.read_states import read_states
 from registry.review import ReviewItem, ReviewQueue
 from registry.write_changes import take_turn
 from schemas.canonical_model import load_entities
-from schemas.failures import InvalidRecord
+from schemas.failures import AamError, InvalidRecord
 from schemas.messages import FieldEvidence, MappingProposal, ProposedTarget
 from topics.settings import KafkaSettings
 
@@ -111,7 +112,7 @@ class MappingDecider:
                         MappingStore(pool).apply_within(connection, [edit], made)
             except (InvalidMapping, InvalidDecision) as error:
                 log.info("%s: %s", "/".join(key), error)
-                retry = {**refused, _culprit(decided, str(error)): str(error)}
+                retry = {**refused, **_culprits(decided, list(states.values()), error)}
             else:
                 _record(connection, decided)
                 if proposal.entities:
@@ -180,14 +181,31 @@ def _refused(decision: Decision, refused: Mapping[str, str]) -> Decision:
     return replace(decision, verdict=Verdict.REVIEW, reason=f"{decision.reason}, but {refused[decision.path]}")
 
 
-def _culprit(decided: _Decided, complaint: str) -> str:
-    """The path to leave out of a set that would not compile: the one complained of, else the least sure of the new."""
+def _culprits(decided: _Decided, states: Iterable[SetState], error: Exception) -> dict[str, str]:
+    """The paths to leave out of a set that would not compile, and why: those that don't fit to what is surer.
+
+    If each fits, the least sure of all; some other rule of the registry is against them.
+    """
+    entity = decided.proposal.canonical_entity or ""
+    holding = [v.mapping for state in states for v in state.holding.values() if v.status in ("active", "provisional")]
+    fitting = {mapping.target: mapping for mapping in holding}
+    culprits = {}
     made = [d for d in decided.decisions if d.verdict in (Verdict.ACTIVE, Verdict.PROVISIONAL) and d.target]
-    if not made:
-        return next(d.path for d in decided.decisions if d.verdict is Verdict.NOTHING)
-    made.sort(key=lambda d: d.target.probability if d.target else 0.0)
-    named = (d for d in made if d.target and f"{d.target.field} ← {d.path}" in complaint)
-    return next(named, made[0]).path
+    made.sort(key=lambda d: -d.target.probability if d.target else 0.0)
+    for decision in made:
+        mapping = _mapping(entity, decision)
+        wanted = {**fitting, mapping.target: mapping}
+        whole = MappingSet(connector="", entity="", epoch=0, revision=0, mappings=tuple(wanted.values()))
+        try:
+            validate_set(whole, load_entities())
+        except AamError as misfit:
+            culprits[decision.path] = str(misfit)
+        else:
+            fitting = wanted
+    if culprits:
+        return culprits
+    least = made[-1] if made else next(d for d in decided.decisions if d.verdict is Verdict.NOTHING)
+    return {least.path: str(error)}
 
 
 def _edit(decided: _Decided, state: SetState) -> SetEdit:
