@@ -1,0 +1,187 @@
+"""Faults around the worker: frozen processes, restarted brokers, other people's aborted transactions, changes in
+mid-stream, and a record that kills. A `read_committed` reader finds every record exactly once, in order."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.ledger import Ledger, LedgerReader, LedgerSender
+from mapping.mapping_set import Mapping, MappingSet, Transform
+from topics.clients import make_producer
+
+ACME: Any = [("tenant", b"acme"), ("connector", b"crm"), ("entity", b"customer")]
+
+
+def account(mesh: Any, ledger: Ledger, *, seconds: float = 90.0) -> None:
+    """Every record of the ledger exactly once, where it belongs, in order."""
+    reader = LedgerReader(mesh.kafka, ledger)
+    try:
+        reader.read_all(seconds=seconds, quiet_seconds=2.0)
+    finally:
+        reader.close()
+    assert ledger.verdict().problems == [], mesh.logs()
+
+
+@pytest.mark.timeout(600)
+def test_workers_killed_at_random_moments_lose_double_and_reorder_nothing(
+    mesh: Any, wait_until: Callable[..., None]
+) -> None:
+    """Three kills of one of two workers while 20,000 records of 12 tenants come in."""
+    moments = random.Random(7)
+    mesh.worker(slot=1)
+    victim = mesh.worker(slot=0)
+    ledger = Ledger()
+    sender = LedgerSender(mesh.kafka, ledger)
+    for _ in range(3):
+        until = time.monotonic() + moments.uniform(0.5, 2.5)
+        while time.monotonic() < until:
+            sender.send(100)
+            time.sleep(0.04)
+        victim.kill()
+        victim = mesh.worker(slot=0, wait=False)
+        wait_until(victim.ready, seconds=90)
+    sender.send(20_000 - ledger.sent)
+    sender.flush()
+    account(mesh, ledger)
+
+
+def test_a_frozen_worker_that_wakes_up_writes_nothing_any_more(mesh: Any, wait_until: Callable[..., None]) -> None:
+    """Stopped for longer than its transaction and its membership last; a second worker has taken over meanwhile."""
+    brief = {
+        "AAM_TRANSACTION_TIMEOUT_SECONDS": "6",
+        "AAM_BATCH_DEADLINE_SECONDS": "5",
+        "AAM_SESSION_TIMEOUT_SECONDS": "6",
+    }
+    frozen = mesh.worker(slot=0, **brief)
+    ledger = Ledger()
+    sender = LedgerSender(mesh.kafka, ledger)
+    sender.send(2_000)
+    sender.flush()
+    wait_until(lambda: frozen.metric("aam_records_in_total") > 0)
+    sender.send(2_000)
+    frozen.process.send_signal(signal.SIGSTOP)
+    try:
+        sender.flush()
+        mesh.worker(slot=1, **brief)
+        account(mesh, ledger)
+    finally:
+        frozen.process.send_signal(signal.SIGCONT)
+    sender.send(2_000)
+    sender.flush()
+    account(mesh, ledger)
+
+
+def test_holes_of_other_peoples_aborted_transactions_are_no_records(mesh: Any) -> None:
+    producer = make_producer(mesh.kafka, transactional_id=f"{mesh.kafka.topic_prefix}-producer")
+    producer.init_transactions(30)
+    expected = []
+    for number in range(40):
+        producer.begin_transaction()
+        for part in range(5):
+            headers: Any = [("tenant", b"acme"), ("connector", b"crm"), ("entity", b"customer")]
+            name = f"n{number}-{part}"
+            producer.produce(
+                mesh.kafka.names.raw_records, json.dumps({"id": name, "name": name}), b"acme", headers=headers
+            )
+        if number % 3:
+            producer.commit_transaction(30)
+            expected += [f"n{number}-{part}" for part in range(5)]
+        else:
+            producer.flush()  # so that they stand in the topic, and are to be skipped
+            producer.abort_transaction(30)
+    mesh.worker()
+    assert [event["display_name"] for event in mesh.events(len(expected))] == expected
+
+
+def _numbered_set(number: int) -> MappingSet:
+    """Both fields of an event say which publication made it."""
+    fields = [
+        Mapping(
+            canonical_entity="customer",
+            canonical_field=field,
+            source_field=None,
+            transform=Transform(op="constant", params={"value": f"p{number}"}),
+        )
+        for field in ("display_name", "description")
+    ]
+    return MappingSet(
+        connector="crm", entity="customer", epoch=0, revision=0, primary_key=("id",), mappings=tuple(fields)
+    )
+
+
+def test_a_mapping_changed_in_mid_stream_is_named_by_its_events_and_never_mixed(mesh: Any) -> None:
+    mesh.publish(_numbered_set(0))
+    mesh.worker()
+    published: dict[int, str] = {}
+    done = threading.Event()
+
+    def publish() -> None:
+        for number in range(1, 9):
+            published[mesh.publish(_numbered_set(number))] = f"p{number}"
+            time.sleep(0.5)
+        done.set()
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    sent = 0
+    while not done.is_set():
+        mesh.produce([({"id": f"c{n}"}, ACME) for n in range(sent, sent + 50)])
+        sent += 50
+    publishing.join()
+    events = mesh.events(sent)
+    assert all(event["display_name"] == event["description"] for event in events)
+    made_by: dict[int, set[str]] = {}
+    for event in events:
+        made_by.setdefault(event["aam"]["mapping_revision"], set()).add(event["display_name"])
+    assert len(made_by) > 3
+    for revision, names in made_by.items():
+        assert names == {published.get(revision, "p0")}
+    revisions = [event["aam"]["mapping_revision"] for event in events]
+    assert revisions == sorted(revisions)
+
+
+@pytest.mark.timeout(600)
+def test_the_record_that_kills_its_worker_is_found_and_buried(mesh: Any, tmp_path: Path) -> None:
+    mapping = Mapping(
+        canonical_entity="customer", canonical_field="display_name", source_field="name", transform=Transform(op="trim")
+    )
+    mesh.publish(_customers(mapping))
+    mesh.worker("publish_mappings", slot=5)
+    mesh.read(mesh.kafka.names.registry_events, 2)
+    names = [f"n{n}" if n != 5 else "deadly" for n in range(8)]
+    mesh.produce([({"id": name, "name": name}, ACME) for name in names])
+    deaths = _run_until_it_lives(mesh, tmp_path)
+    assert 3 <= deaths <= 7
+    events = mesh.events(7)
+    assert Counter(event["display_name"] for event in events) == Counter(set(names) - {"deadly"})
+    (letter,) = mesh.read(mesh.kafka.names.dead_letters, 1)
+    assert json.loads(letter.value())["name"] == "deadly"
+    assert dict(letter.headers())["aam-error-kind"] == b"bug"
+
+
+def _run_until_it_lives(mesh: Any, tmp_path: Path) -> int:
+    """Starts the worker again and again, as an orchestrator would; how often it died."""
+    script = Path(__file__).parent / "segfaulting_worker.py"
+    env = mesh.env | {"AAM_WORKER_PORT": "0", "AAM_STATE_DIR": str(tmp_path / "state"), "AAM_BATCH_RECORDS": "8"}
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    for deaths in range(12):
+        with (tmp_path / f"killed-{deaths}.log").open("wb") as log:
+            command = [sys.executable, str(script), "worker", "--agents", "canonicalize"]
+            process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+        try:
+            assert process.wait(15) == -signal.SIGSEGV, (tmp_path / f"killed-{deaths}.log").read_text()[-2000:]
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            return deaths
+    raise AssertionError("it never lived")
