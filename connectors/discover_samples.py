@@ -6,7 +6,6 @@ no field: the fingerprint must not depend on that.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ RECORDS: Final = 10_000
 FIELDS: Final = 2_000
 _WORD: Final = re.compile(r"[a-z][a-z0-9]*([_.\-][a-z0-9]+)*|[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 _WORDS_KEPT: Final = 20
+_WORD_CHARACTERS: Final = 64
 
 
 class Samples:
@@ -32,22 +32,22 @@ class Samples:
         self.records = 0
         self.cut = False
         self._profilers: dict[str, Profiler] = {}
-        self._words: dict[str, Counter[str]] = {}
+        self._words: dict[str, set[str]] = {}  # a few of each path's texts, to see whether it has a vocabulary
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Learn from one record."""
+        profilers, words = self._profilers, self._words
         for path, value in _leaves(record):
-            profiler = self._profilers.get(path)
+            profiler = profilers.get(path)
             if profiler is None:
-                if len(self._profilers) >= FIELDS:
+                if len(profilers) >= FIELDS:
                     self.cut = True
                     continue
-                profiler = self._profilers[path] = Profiler(0)
+                profiler, words[path] = profilers.setdefault(path, Profiler(0)), set()
             profiler.take(self.records, value)
-            if isinstance(value, str):
-                words = self._words.setdefault(path, Counter())
-                if len(words) <= _WORDS_KEPT:
-                    words[value[:64]] += 1
+            chosen = words[path]
+            if value.__class__ is str and len(chosen) <= _WORDS_KEPT:
+                chosen.add(value[:_WORD_CHARACTERS])
         self.records += 1
 
     def fields(self) -> list[SourceField]:
@@ -84,7 +84,7 @@ class Samples:
         )
 
     def _vocabulary(self, path: str) -> tuple[str, ...]:
-        words = self._words.get(path, Counter())
+        words = self._words[path]
         return tuple(words) if words and all(_WORD.fullmatch(word) for word in words) else ()
 
 

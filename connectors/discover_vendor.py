@@ -6,6 +6,7 @@ says is read by `discover_samples` and `discover_fields`.
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 from connectors.discover_fields import fields_of_entries, with_sampled
 from connectors.discover_samples import Samples
@@ -15,6 +16,8 @@ from connectors.sync import EntitySync
 from connectors.vendor import Vendor
 from schemas.failures import AamError
 from schemas.messages import SourceField, SourceSchema
+
+SAMPLED_RECORDS: Final = 50
 
 
 async def discover_vendor(vendor: Vendor, names: Iterable[str] | None = None) -> Discovery:
@@ -52,7 +55,7 @@ async def discover_entity(vendor: Vendor, name: str) -> DiscoveredEntity:
         listed = fields_of_entries(await vendor.fields(name, entity, entity.fields_endpoint), entity.fields_endpoint)
     records, _, _, _ = await EntitySync(vendor, name, {}, full=True).first_page()
     samples = Samples()
-    for record in records:
+    for record in records[:SAMPLED_RECORDS]:
         samples.take(record)
     fields = with_sampled(listed, samples.fields())
     return DiscoveredEntity(

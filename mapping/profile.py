@@ -26,17 +26,21 @@ def json_type(value: Any) -> str:
 def shape_of(value: str) -> str:
     """Letters as `a`, digits as `9`, white space as one space, at most 32 characters; other characters that carry
     no letter or digit stay, the rest of Unicode becomes `?`."""
-    characters = []
-    for character in value[:SHAPE_CHARACTERS]:
-        if character.isalpha():
-            characters.append("a")
-        elif character.isdigit():
-            characters.append("9")
-        elif character.isspace():
-            characters.append(" ")
-        else:
-            characters.append(character if character.isascii() and character.isprintable() else "?")
-    return "".join(characters)
+    start = value[:SHAPE_CHARACTERS]
+    return start.translate(_ASCII_SHAPES) if start.isascii() else "".join(map(_shape_of_character, start))
+
+
+def _shape_of_character(character: str) -> str:
+    if character.isalpha():
+        return "a"
+    if character.isdigit():
+        return "9"
+    if character.isspace():
+        return " "
+    return character if character.isascii() and character.isprintable() else "?"
+
+
+_ASCII_SHAPES: Final = {number: _shape_of_character(chr(number)) for number in range(128)}
 
 
 def leaf_paths(leftover: dict[str, Any]) -> Iterator[tuple[str, Any]]:
