@@ -114,9 +114,11 @@ def _numbered_set(number: int) -> MappingSet:
         )
         for field in ("display_name", "description")
     ]
-    return MappingSet(
-        connector="crm", entity="customer", epoch=0, revision=0, primary_key=("id",), mappings=tuple(fields)
-    )
+    return _customers(*fields)
+
+
+def _customers(*mappings: Mapping) -> MappingSet:
+    return MappingSet(connector="crm", entity="customer", epoch=0, revision=0, primary_key=("id",), mappings=mappings)
 
 
 def test_a_mapping_changed_in_mid_stream_is_named_by_its_events_and_never_mixed(mesh: Any) -> None:
