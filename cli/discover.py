@@ -16,20 +16,26 @@ from urllib.parse import urlsplit
 
 import typer
 
+from agents.connection_credentials import StoredCredentials
 from cli.console import say, write_json, write_line, write_table
 from cli.json_input import split_records
 from cli.publish_schemas import publish
-from cli.services import load_settings
+from cli.services import load_settings, open_registry
 from connectors.discover_openapi import discover_openapi
 from connectors.discover_samples import RECORDS, discover_samples
+from connectors.discover_vendor import discover_vendor
 from connectors.discovery import DiscoveredEntity, Discovery, as_json, schema_change
 from connectors.draft_spec import Draft, Note, draft_spec
 from connectors.egress import Egress
 from connectors.errors import BadResponse
+from connectors.limits import LimitBook
 from connectors.openapi_document import MAX_DOCUMENT_BYTES, OpenApiDocument, parse_document
 from connectors.settings import ConnectorSettings
 from connectors.spec_files import load_spec
+from connectors.vendor import Access, Vendor
 from mapping.decode_json import decode
+from registry.connections import Connections, StoredConnection
+from registry.secrets import Secrets, SecretSettings
 from schemas.connector_spec import ConnectorSpec
 from schemas.failures import InvalidRecord, Misconfigured
 from schemas.spec_problems import InvalidSpec, spec_of
@@ -55,18 +61,23 @@ def discover(
     ] = None,
     entities: Entities = None,
     publish_it: Annotated[bool, typer.Option("--publish", help="Announce what was found as schema changes.")] = False,
-    tenant: Annotated[str | None, typer.Option(help="Whose schema it is, with --publish.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Look at this tenant's connection itself; with --publish, whose schema it is.")
+    ] = None,
     connection: Annotated[
         str | None, typer.Option(help="Which of the tenant's; default: the connector's name.")
     ] = None,
     as_json_too: Json = False,
 ) -> None:
-    """Show which entities and fields a source has: by its OpenAPI document, or by sampled records."""
+    """Show which entities and fields a source has: by its OpenAPI document, its records, or a tenant's connection."""
     if sum(given is not None for given in (openapi, samples)) > 1 or not (connector or openapi or samples):
         raise typer.BadParameter("give a connector, --openapi or --samples")
     if publish_it and not (tenant and connector):
         raise typer.BadParameter("needs --tenant and a connector's name", param_hint="--publish")
-    found = _discovered(connector, openapi, samples, entities or [])
+    if connector and tenant and not (openapi or samples):
+        found = _connection(connector, tenant, connection or connector, entities)
+    else:
+        found = _discovered(connector, openapi, samples, entities or [])
     for problem in found.problems:
         say(f"left out: {problem}")
     if as_json_too:
@@ -115,13 +126,36 @@ def _discovered(connector: str | None, openapi: str | None, samples: str | None,
     spec = None
     if openapi is None:
         assert connector is not None, "checked above"
-        spec = load_spec(connector)
+        spec = load_spec(connector, load_settings(ConnectorSettings).specs_folder)
         openapi = spec.openapi_spec_url
         if openapi is None:
-            raise Misconfigured(f"{connector}'s spec names no OpenAPI document: give --openapi or --samples")
+            raise Misconfigured(f"{connector}'s spec names no OpenAPI document: give --openapi, --samples or --tenant")
     document, url = _document(openapi)
     found = discover_openapi(document, fetched_from=url)
     return _only(found if spec is None else _of_spec(found, spec), names)
+
+
+def _connection(connector: str, tenant: str, connection: str, names: list[str] | None) -> Discovery:
+    with open_registry() as pool:
+        connections = Connections(pool)
+        stored = connections.get(tenant, connection)
+        if stored.connector != connector:
+            raise Misconfigured(f"{connection} is a connection to {stored.connector}")
+        credentials = StoredCredentials(stored, connections, Secrets(pool, load_settings(SecretSettings)))
+        return asyncio.run(_looked_at(stored, credentials, names or stored.entities))
+
+
+async def _looked_at(
+    stored: StoredConnection, credentials: StoredCredentials, names: Sequence[str] | None
+) -> Discovery:
+    settings = load_settings(ConnectorSettings)
+    spec = load_spec(stored.connector, settings.specs_folder)
+    unknown = [name for name in names or () if name not in spec.entities]
+    if unknown:
+        raise Misconfigured(f"there is no entity {unknown[0]}; there are {', '.join(spec.entities)}")
+    async with Egress(settings) as egress:
+        access = Access(stored.tenant, stored.id, credentials, stored.settings, stored.base_url)
+        return await discover_vendor(Vendor(spec, access, egress, LimitBook(), settings), names)
 
 
 def _of_spec(found: Discovery, spec: ConnectorSpec) -> Discovery:
