@@ -17,11 +17,12 @@ from mapping.gather_evidence import FieldMatcher
 from mapping.mapping_set import ANY_TENANT
 from observability import metrics
 from registry.known_mappings import known_mappings
+from registry.novel_fields import NovelFieldStore
 from registry.pool import Pool
 
 log = logging.getLogger(__name__)
 
-TENANTS_KEPT: Final = 16
+TENANTS_KEPT: Final = 8
 # Reading takes at most this share of the time.
 READING_SHARE: Final = 0.1
 
@@ -59,7 +60,7 @@ class KnownFields:
 
     def matcher(self, tenant: str, table: MappingTable, pool: Pool) -> FieldMatcher:
         """The matcher for fields of `tenant`. Raises RegistryUnavailable if the corpus can't be read anew."""
-        owner = tenant if any(key[0] == tenant for key in table.sets) else ANY_TENANT
+        owner = tenant if NovelFieldStore(pool).teaches(tenant) else ANY_TENANT
         found = self._corpora.get(owner)
         if found is None:
             found = self._corpora[owner] = _TenantCorpus(self._build)

@@ -83,6 +83,14 @@ SELECT path FROM review_item
 WHERE source_system = %(connector)s AND source_entity = %(entity)s AND tenant IN ('*', %(tenant)s)
     AND decision IN ('accepted', 'chosen', 'rejected', 'ignored')
 
+-- teaches --
+-- Whether a tenant's people have decided anything about its own sets.
+SELECT EXISTS (
+    SELECT FROM mapping_registry
+    WHERE tenant = %(tenant)s AND is_active AND status = 'active' AND source_field IS NOT NULL
+        AND (method IN ('seed', 'manual') OR approved_by IS NOT NULL)
+)
+
 -- find_novel_field --
 SELECT f.tenant, f.path, f.types, f.shapes, f.profile, f.volume, f.verdict, f.reason, f.method, f.model, f.evidence,
     f.decided_at, f.seen_at, s.canonical_entity, s.chosen_by

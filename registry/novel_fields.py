@@ -132,6 +132,12 @@ class NovelFieldStore:
                 for row in connection.execute(STATEMENTS["find_novel_field"], arguments)
             ]
 
+    def teaches(self, tenant: str) -> bool:
+        """Whether there is more known for this tenant than for all."""
+        with transaction(self._pool) as connection:
+            row = connection.execute(STATEMENTS["teaches"], {"tenant": tenant}).fetchone()
+            return row is not None and bool(row[0])
+
     def fields_of(self, key: Key) -> list[KeptField]:
         """All fields that this source has shown."""
         with transaction(self._pool) as connection:
