@@ -256,8 +256,8 @@ def _single_place(reader: SchemaReader, view: View, response: Any, resource: lis
             name, schemas = inner[0]
             if rest <= _STATUS_NAMES or name.lower() in _ONE_NAMES or _fits(name, _names(resource)):
                 return _Found((name,), schemas, 3.0)
-        if names <= ENVELOPE_NAMES:
-            return None
+        if names - LIST_NAMES <= ENVELOPE_NAMES:
+            return None  # an envelope whose records can't be told
     return _Found((), {id(response): response}, 3.0)
 
 
