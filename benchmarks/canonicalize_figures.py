@@ -91,7 +91,8 @@ def worker_megabytes(stage: Stage) -> float:
 
 
 def _worker(stage: Stage, name: str, **settings: str) -> WorkerProcess:
-    return WorkerProcess(stage.environment | settings, stage.folder / f"{stage.shape.name}-figure-{name}.log")
+    log = stage.folder / f"{stage.shape.name}-figure-{name}.log"
+    return WorkerProcess(stage.environment | settings, log, agents="canonicalize")
 
 
 def _one_update(stage: Stage, reader: Consumer, number: int) -> float:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from benchmarks.canonicalize_load import Shape, Source, load_sources, produce, raw_ends
 from benchmarks.canonicalize_peers.mapped import Job
+from benchmarks.worker_process import WorkerProcess
 from infra.kafka.broker import owned_kafka
 from infra.narration import to_stderr
 from infra.postgres.server import owned_postgres
@@ -30,6 +31,7 @@ from topics.clients import make_admin
 from topics.settings import KafkaSettings
 
 BROKER_HEAP_MIB: Final = 1024
+PUBLISHER_SLOT: Final = 9
 GROUP_EMPTY_SECONDS: Final = 30.0
 DELETED_SECONDS: Final = 60.0
 
@@ -147,7 +149,7 @@ class Stage:
 
 @contextmanager
 def staged(shape: Shape, count: int, folder: Path) -> Iterator[Stage]:
-    """Everything up, `count` raw records written, the mapping sets in the registry."""
+    """Everything up, `count` raw records written, the mapping sets published by a worker that does nothing else."""
     root = LocalSettings().root
     with ExitStack() as stack:
         broker = stack.enter_context(owned_kafka(root, heap_mib=BROKER_HEAP_MIB))
@@ -161,6 +163,10 @@ def staged(shape: Shape, count: int, folder: Path) -> Iterator[Stage]:
         to_stderr(f"{shape.name}: writing {count:,} raw records")
         produce(kafka, stage.sources, shape, count)
         stage.count = count
+        log = folder / f"{shape.name}-publisher.log"
+        publisher = WorkerProcess(stage.environment, log, slot=PUBLISHER_SLOT, agents="publish_mappings")
+        stack.callback(publisher.stop)
+        publisher.wait_until_ready()
         yield stage
 
 

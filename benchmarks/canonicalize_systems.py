@@ -90,7 +90,7 @@ class System:
             "AAM_EVENT_FORMAT": self.format,
             "AAM_SESSION_TIMEOUT_SECONDS": SESSION_SECONDS,
         }
-        return [sys.executable, "-m", "cli", "worker"], stage.environment | env
+        return [sys.executable, "-m", "cli", "worker", "--agents", "canonicalize"], stage.environment | env
 
     def _peer(self, stage: Stage, run: str) -> tuple[list[str], dict[str, str]]:
         assert self.command is not None, "ours is started otherwise"
