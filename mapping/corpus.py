@@ -17,6 +17,7 @@ class Corpus:
         # canonical entity -> (connector, source entity, path, canonical field) -> mapping
         self._by_entity: dict[str, dict[_Key, KnownMapping]] = {}
         self._versions: dict[str, int] = {}
+        self.total_version = 0  # grows with every change
         self.add(known)
 
     def __len__(self) -> int:
@@ -47,6 +48,10 @@ class Corpus:
         """A copy that knows nothing of `connector`."""
         return Corpus(mapping for mapping in self if mapping.connector != connector)
 
+    def entities(self) -> list[str]:
+        """The canonical entities that something is known of."""
+        return list(self._by_entity)
+
     def of_entity(self, canonical_entity: str) -> list[KnownMapping]:
         """What is known of fields of `canonical_entity`, known negatives among them, in order of arrival."""
         return list(self._by_entity.get(canonical_entity, {}).values())
@@ -57,3 +62,4 @@ class Corpus:
 
     def _touch(self, canonical_entity: str) -> None:
         self._versions[canonical_entity] = self._versions.get(canonical_entity, 0) + 1
+        self.total_version += 1

@@ -4,13 +4,12 @@ A whole entity is scored at once: candidates compete for a field, and fields for
 result is up to the caller.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from rapidfuzz import fuzz, process
+from rapidfuzz import fuzz
 
 from mapping.candidates import (
     Candidate,
@@ -20,20 +19,50 @@ from mapping.candidates import (
     FieldMatch,
     TargetField,
 )
+from mapping.concepts import ConceptIndex, load_thesaurus
 from mapping.corpus import Corpus
-from mapping.score_model import MatchModel
+from mapping.evidence import Evidence
+from mapping.field_tokens import Tokenizer
+from mapping.pair_features import PairReader, Question
+from mapping.score_model import CANDIDATES, MatchModel
+from mapping.similarity import NameReader, WordWeights
 
-_CANDIDATES: Final = 8
-_Scores = NDArray[np.float32]
+# signals shown with a candidate: what a person can make sense of
+SHOWN_SIGNALS: Final = (
+    "letters_core",
+    "vectors_core",
+    "meaning_core",
+    "known_best",
+    "known_share",
+    "known_support",
+    "elsewhere_best",
+    "nothing_here_share",
+    "usual",
+    "type_fit",
+    "foreign_words",
+    "mixed_lead",
+    "mixed_lead_of_fields",
+)
 
 
 class Matcher:
-    """Matches by one model, one embedder and one corpus. The corpus may grow between calls."""
+    """Matches by one model, one embedder and one corpus, which may grow between calls. For one thread at a time."""
 
     def __init__(self, model: MatchModel, embedder: Embedder, corpus: Corpus) -> None:
+        thesaurus = load_thesaurus()
         self.model = model
-        self._embedder = embedder
-        self._corpus = corpus
+        self._tokenizer = Tokenizer(thesaurus, model.words)
+        concepts = {
+            name: [self._tokenizer.name(phrase) for phrase in phrases] for name, phrases in thesaurus.concepts.items()
+        }
+        self._reader = NameReader(ConceptIndex(concepts), WordWeights(model.words, model.vendors), embedder)
+        self._evidence = Evidence(corpus, self._tokenizer, self._reader)
+
+    def hiding(self, connectors: Iterable[str]) -> "Matcher":
+        """The same matcher without what the corpus knows of these connectors: how well it would do on them."""
+        view = copy(self)
+        view._evidence = self._evidence.hiding(connectors)
+        return view
 
     def match_fields(
         self,
@@ -51,14 +80,26 @@ class Matcher:
         """
         if not fields or not targets:
             return [FieldMatch(field.path, (), 1.0) for field in fields]
-        texts = [_words(field.path) for field in fields]
-        scores = self._similarity(texts, [_words(target.name) for target in targets])
-        known = [mapping for mapping in self._corpus.of_entity(canonical_entity) if mapping.canonical_field]
-        for column, target in enumerate(targets):
-            paths = [_words(mapping.path) for mapping in known if mapping.canonical_field == target.name]
-            if paths:
-                scores[:, column] = np.maximum(scores[:, column], self._similarity(texts, paths).max(axis=1))
-        return [self._match(field.path, row, targets) for field, row in zip(fields, scores, strict=True)]
+        question = Question(connector, source_entity, canonical_entity, fields, targets)
+        signals = PairReader(self._tokenizer, self._reader, self._evidence).signals(question)
+        right, nothing = self.model.probabilities(signals.grids, signals.blend)
+        best = np.argsort(-right, axis=1, kind="stable")[:, :CANDIDATES]
+        shown = {name: signals.grids[name] for name in SHOWN_SIGNALS}
+        return [
+            FieldMatch(
+                field.path,
+                tuple(
+                    Candidate(
+                        targets[column],
+                        float(right[row, column]),
+                        {name: round(float(grid[row, column]), 4) for name, grid in shown.items()},
+                    )
+                    for column in best[row]
+                ),
+                float(nothing[row]),
+            )
+            for row, field in enumerate(fields)
+        ]
 
     def match_entity(
         self,
@@ -68,30 +109,12 @@ class Matcher:
         entities: Mapping[str, Sequence[TargetField]],
     ) -> list[EntityCandidate]:
         """Which of `entities` (name → its fields) the source entity is, best first; one of them is None, "no one"."""
-        name = _words(source_entity)
-        scores = {entity: fuzz.token_sort_ratio(name, _words(entity)) / 100 for entity in entities}
+        name = " ".join(self._tokenizer.name(source_entity))
+        scores = {
+            entity: fuzz.token_sort_ratio(name, " ".join(self._tokenizer.name(entity))) / 100 for entity in entities
+        }
         best = max(scores.values(), default=0.0)
         total = sum(score**4 for score in scores.values()) or 1.0
         found = [EntityCandidate(entity, best * score**4 / total) for entity, score in scores.items()]
         rest = 1.0 - sum(candidate.probability for candidate in found)
         return sorted([*found, EntityCandidate(None, rest)], key=lambda candidate: -candidate.probability)
-
-    def _similarity(self, texts: Sequence[str], others: Sequence[str]) -> _Scores:
-        lexical = process.cdist(texts, others, scorer=fuzz.token_sort_ratio, dtype=np.float32) / 100
-        meaning = self._embedder.embed(texts) @ self._embedder.embed(others).T
-        scores: _Scores = np.clip(np.maximum(lexical, meaning), 0.0, 1.0)
-        return scores
-
-    def _match(self, path: str, scores: _Scores, targets: Sequence[TargetField]) -> FieldMatch:
-        best = np.argsort(-scores, kind="stable")[:_CANDIDATES]
-        probabilities = [float(scores[index]) ** 3 * 0.9 for index in best]
-        candidates = tuple(
-            Candidate(targets[index], probability, {"similarity": float(scores[index])})
-            for index, probability in zip(best, probabilities, strict=True)
-        )
-        return FieldMatch(path, candidates, 1.0 - max(probabilities))
-
-
-def _words(path: str) -> str:
-    last = path.replace("[]", "").rpartition(".")[2] or path
-    return " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_]+", last[:200])).lower()
