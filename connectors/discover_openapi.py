@@ -9,7 +9,6 @@ from collections.abc import Hashable, Sequence
 from itertools import chain, count
 from typing import Final
 
-from connectors.discover_samples import fields_of_samples
 from connectors.discovery import DiscoveredEntity, Discovery, FoundOperation
 from connectors.openapi_access import guess_auth, guess_base_url
 from connectors.openapi_document import InvalidDocument, OpenApiDocument
@@ -26,7 +25,7 @@ from connectors.resource_names import (
     snake_singular,
     words,
 )
-from schemas.messages import SourceField, SourceSchema
+from schemas.messages import SourceSchema
 
 ENTITIES: Final = 2_000
 # Two schemas of one name are one entity if the smaller shares this much of its properties with the other.
@@ -168,7 +167,6 @@ def _resource_names(operation: Operation) -> list[str]:
 def _entity(reader: SchemaReader, group: _Group) -> DiscoveredEntity:
     view = reader.united(group.records)
     fields, is_cut = fields_of(reader, group.records)
-    fields = _with_examples(fields, view.examples)
     first = group.operations[0]
     reads = [operation.path for operation in group.operations if operation.kind == "read" and "{" in operation.path]
     key, reason = guess_primary_key(group.name, view.properties, reads)
@@ -190,9 +188,3 @@ def _entity(reader: SchemaReader, group: _Group) -> DiscoveredEntity:
         component=view.component,
         is_cut=is_cut,
     )
-
-
-def _with_examples(fields: list[SourceField], examples: Sequence[object]) -> list[SourceField]:
-    """Of a schema that says nothing but has an example, the example's fields."""
-    records = [example for example in examples if isinstance(example, dict)]
-    return fields if fields or not records else list(fields_of_samples(records))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from connectors.api_words import WORDS, bare
-from connectors.openapi_document import OpenApiDocument
+from connectors.openapi_examples import first_example, schema_of
 from connectors.openapi_schema import SchemaReader, Schemas, View
 from connectors.resource_names import ends_in_parameter, path_segments, resource_of, singular, words
 
@@ -89,7 +89,7 @@ def _operation(
 ) -> Operation | None:
     if method == "post" and not _lists(path, definition):
         return None
-    response, headers = _success(reader.document, definition)
+    response, headers = _success(reader, definition)
     if response is None:
         return None
     view = reader.view(response)
@@ -122,37 +122,46 @@ def _lists(path: str, definition: Mapping[str, Any]) -> bool:
     return bool(_LISTED & set(last)) or bool(operation and _LISTED & {operation[0], operation[-1]})
 
 
-def _success(document: OpenApiDocument, definition: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
+def _success(reader: SchemaReader, definition: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
     """(schema of the body when all goes well, or None; names of its headers in lower case)."""
     responses = definition.get("responses")
     if not isinstance(responses, dict):
         return None, frozenset()
     good = sorted(code for code in responses if str(code).upper() in ("200", "201", "203", "206", "2XX"))
     for code in good or ["default"]:
-        response, _ = document.resolve(responses.get(code))
+        response, _ = reader.document.resolve(responses.get(code))
         headers = response.get("headers")
         names = frozenset(str(name).lower() for name in headers) if isinstance(headers, dict) else frozenset()
-        schema = _body(document, response)
+        schema = _body(reader, response)
         if schema is not None:
             return schema, names
     return None, frozenset()
 
 
-def _body(document: OpenApiDocument, response: Mapping[str, Any]) -> Any:
-    if document.is_swagger:
-        schema = response.get("schema")
-        return schema if isinstance(schema, dict) else None
-    content = response.get("content")
-    if not isinstance(content, dict):
+def _body(reader: SchemaReader, response: Mapping[str, Any]) -> Any:
+    """The schema of a body: declared, or of its example where what is declared says nothing."""
+    document = reader.document
+    schema, media = response.get("schema"), response
+    if not document.is_swagger:
+        media, _ = document.resolve(_json_media(response))
+        schema = media.get("schema")
+    example = first_example(media)
+    if isinstance(schema, dict):
+        view = reader.view(schema)
+        if view.properties or view.items or example is None:
+            return schema
+    if example is None:
         return None
-    json_like = [name for name in content if "json" in name.lower()] or [
-        name for name in content if name.startswith("*/")
-    ]
-    for name in sorted(json_like, key=lambda name: (name.split(";")[0].strip() != "application/json", len(name))):
-        media, _ = document.resolve(content[name])
-        if isinstance(media.get("schema"), dict):
-            return media["schema"]
-    return None
+    reader.made.append(schema_of(example))
+    return reader.made[-1]
+
+
+def _json_media(response: Mapping[str, Any]) -> Any:
+    content = response.get("content")
+    named = content if isinstance(content, dict) else {}
+    like_json = [name for name in named if "json" in name.lower()] or [name for name in named if name.startswith("*/")]
+    plain = sorted(like_json, key=lambda name: (name.split(";")[0].strip() != "application/json", len(name)))
+    return named[plain[0]] if plain else None
 
 
 def _parameters(
@@ -172,7 +181,7 @@ def _parameters(
                 seen.add(place)
                 yield found
     body, _ = document.resolve(definition.get("requestBody"))
-    schema = _body(document, body) if body else None
+    schema = _body(reader, body) if body else None
     if schema is not None:
         yield from _body_parameters(reader.view(schema))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connectors.openapi_document import OpenApiDocument
+from connectors.openapi_examples import first_example, schema_of
 from mapping.path import quoted
 from schemas.messages import JsonType, SourceField
 
@@ -39,7 +40,6 @@ class View:
     enum: set[str] | None = None
     description: str | None = None
     component: str | None = None
-    examples: list[Any] = field(default_factory=list)
     inside: frozenset[int] = frozenset()
 
     @property
@@ -67,7 +67,6 @@ class View:
         self.format = self.format or other.format
         self.description = self.description or other.description
         self.component = self.component or other.component
-        self.examples = self.examples or other.examples
         self.inside |= other.inside
 
 
@@ -76,6 +75,7 @@ class SchemaReader:
 
     def __init__(self, document: OpenApiDocument) -> None:
         self.document = document
+        self.made: list[Any] = []  # schemas that stand in no document; kept, as views go by identity
         self._views: dict[int, View] = {}
 
     def view(self, schema: Any) -> View:
@@ -119,6 +119,10 @@ class SchemaReader:
         alternatives += [self._view(part, depth + 1) for part in _untyped_alternatives(target)]
         for alternative in _without_expansions(alternatives):
             view.unite(alternative)
+        example = first_example(target) if not (view.properties or view.items) else None
+        if example is not None:
+            self.made.append(schema_of(example))
+            view.unite(self._view(self.made[-1], depth + 1))
         if view.properties and not view.types:
             view.types.add("object")
         return view
@@ -216,11 +220,6 @@ def _describe(view: View, schema: Mapping[str, Any]) -> None:
         view.description = " ".join(schema["description"][: 2 * DESCRIPTION_CHARACTERS].split())[
             :DESCRIPTION_CHARACTERS
         ]
-    for keyword in ("example", "x-example"):
-        if schema.get(keyword) is not None:
-            view.examples = [schema[keyword]]
-    if isinstance(schema.get("examples"), list):
-        view.examples = schema["examples"]
 
 
 def _scalar_type(value: str | float) -> str:

@@ -345,9 +345,31 @@ def test_schemas_of_one_kind_are_one_entity_and_others_are_not() -> None:
     }
 
 
-def test_an_example_stands_in_for_a_schema() -> None:
-    schema = {"type": "array", "items": {"type": "object", "example": {"id": 7, "address": {"city": "Bern"}}}}
-    assert found(document({"/places": get(envelope() | {"properties": {"data": schema}})})).entities[0].name == "place"
+EXAMPLE: dict[str, Any] = {"data": [{"id": 7, "address": {"city": "Bern"}, "gone": None}, {"id": 8, "tags": ["x"]}], "next": "x"}
+EXAMPLE_PATHS = ["address.city", "gone", "id", "tags[]"]
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        {"example": EXAMPLE},
+        {"examples": {"one": {"value": EXAMPLE}}},
+        {"schema": {"type": "object"}, "example": EXAMPLE},
+        {"schema": {"type": "object", "example": EXAMPLE}},
+        {"schema": {"type": "array", "items": {"type": "object", "example": EXAMPLE["data"][0] | EXAMPLE["data"][1]}}},
+    ],
+)
+def test_an_example_stands_in_for_a_schema(media: dict[str, Any]) -> None:
+    operation = {"get": {"responses": {"200": {"content": {"application/json": media}}}}}
+    entity = only(document({"/places": operation}))
+    assert (entity.name, paths_of(entity)) == ("place", EXAMPLE_PATHS)
+    assert "Bern" not in str(entity)
+
+
+def test_swagger_2_examples() -> None:
+    operation = {"get": {"responses": {"200": {"examples": {"application/json": EXAMPLE}}}}}
+    root = {"swagger": "2.0", "host": "x.example", "paths": {"/places": operation}}
+    assert paths_of(only(root)) == EXAMPLE_PATHS
 
 
 def test_a_post_that_searches_is_a_list_and_one_that_creates_is_not() -> None:
