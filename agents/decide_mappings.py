@@ -30,6 +30,7 @@ from registry.novel_fields import FieldVerdict, record_verdicts, settled_by_peop
 from registry.pool import Connection, Pool, transaction
 from registry.read_states import read_states
 from registry.review import ReviewItem, ReviewQueue
+from registry.source_schemas import SourceSchemas
 from registry.write_changes import take_turn
 from schemas.canonical_model import load_entities
 from schemas.failures import AamError, InvalidRecord
@@ -99,12 +100,18 @@ class MappingDecider:
         """Decide under the lock of the revision. `refused`: paths whose mapping the registry refuses, and why."""
         key, entity = _key(proposal), proposal.canonical_entity
         assert entity is not None
+        observed = SourceSchemas(pool).latest(
+            tenant=key[0], connector=key[1], entity=key[2], connection=proposal.connection
+        )
+        declared = observed.primary_key if observed is not None else ()
         with transaction(pool) as connection:
             take_turn(connection)
             base = (ANY_TENANT, *key[1:])
             states = read_states(connection, {key, base})
-            decided = self._decided(connection, proposal, states, refused)
-            edit = _edit(decided, states[key])
+            primary_key = _primary_key(proposal, states, declared)
+            decided = self._decided(connection, proposal, states, refused, primary_key)
+            is_declared = any(s.declaration and s.declaration.primary_key for s in states.values())
+            edit = _edit(decided, states[key], primary_key, is_declared=is_declared)
             try:
                 if edit.mappings or edit.declaration:
                     made = audit.Decision("set", ACTOR, proposal.method, reason=f"by {proposal.model}")
@@ -126,6 +133,7 @@ class MappingDecider:
         proposal: MappingProposal,
         states: Mapping[Key, SetState],
         refused: Mapping[str, str],
+        primary_key: tuple[str, ...],
     ) -> _Decided:
         assert proposal.canonical_entity is not None
         by_people = settled_by_people(connection, _key(proposal))
@@ -137,7 +145,7 @@ class MappingDecider:
             taken=_taken(states, proposal.canonical_entity),
             may_ask=False,
         )
-        return _Decided(proposal, tuple(_refused(decision, refused) for decision in decisions))
+        return _Decided(proposal, tuple(_settled(decision, refused, primary_key) for decision in decisions))
 
     def _ask_for_entity(self, pool: Pool, proposal: MappingProposal) -> None:
         _, reason = decide_entity(proposal.entities, self._bands)
@@ -175,10 +183,15 @@ def _taken(states: Mapping[Key, SetState], canonical_entity: str) -> dict[str, s
     return taken
 
 
-def _refused(decision: Decision, refused: Mapping[str, str]) -> Decision:
-    if decision.path not in refused:
-        return decision
-    return replace(decision, verdict=Verdict.REVIEW, reason=f"{decision.reason}, but {refused[decision.path]}")
+def _settled(decision: Decision, refused: Mapping[str, str], primary_key: tuple[str, ...]) -> Decision:
+    """The decision, but for what the registry refuses and what identifies the records."""
+    if decision.path in primary_key and decision.verdict not in (Verdict.ACTIVE, Verdict.PROVISIONAL):
+        return replace(
+            decision, verdict=Verdict.NOTHING, reason="it identifies the records: every event tells it", doubt=0.0
+        )
+    if decision.path in refused:
+        return replace(decision, verdict=Verdict.REVIEW, reason=f"{decision.reason}, but {refused[decision.path]}")
+    return decision
 
 
 def _culprits(decided: _Decided, states: Iterable[SetState], error: Exception) -> dict[str, str]:
@@ -208,7 +221,8 @@ def _culprits(decided: _Decided, states: Iterable[SetState], error: Exception) -
     return {least.path: str(error)}
 
 
-def _edit(decided: _Decided, state: SetState) -> SetEdit:
+def _edit(decided: _Decided, state: SetState, primary_key: tuple[str, ...], *, is_declared: bool) -> SetEdit:
+    """What to change. `is_declared`: some set of the source names the key already."""
     proposal = decided.proposal
     assert proposal.canonical_entity is not None
     mappings, evidence = [], {}
@@ -218,10 +232,14 @@ def _edit(decided: _Decided, state: SetState) -> SetEdit:
         mapping = _mapping(proposal.canonical_entity, decision)
         mappings.append(mapping)
         evidence[mapping.target] = _told(decided.evidence[decision.path])
+    current = state.declaration or Declaration()
+    nothing = [d.path for d in decided.decisions if d.verdict is Verdict.NOTHING and d.path not in primary_key]
+    own_key = current.primary_key or (() if is_declared else primary_key)
+    wanted = Declaration(own_key, tuple(dict.fromkeys((*current.ignored, *nothing))))
     return SetEdit(
         _key(proposal),
         mappings=tuple(mappings),
-        declaration=_declaration(decided, state),
+        declaration=None if wanted == current else wanted,
         evidence=evidence,
     )
 
@@ -240,19 +258,22 @@ def _mapping(canonical_entity: str, decision: Decision) -> FieldMapping:
     )
 
 
-def _declaration(decided: _Decided, state: SetState) -> Declaration | None:
-    """The set's declaration with what is confidently nothing, and with a key if it has none; None if it stays."""
-    current = state.declaration or Declaration()
-    nothing = [d.path for d in decided.decisions if d.verdict is Verdict.NOTHING]
-    ignored = tuple(dict.fromkeys((*current.ignored, *nothing)))
-    key = current.primary_key
-    if not key and not state.holding and decided.proposal.entities:
-        key = _primary_key(decided.proposal.entity, decided.proposal.fields)
-    wanted = Declaration(key, ignored)
-    return None if wanted == current else wanted
+def _primary_key(
+    proposal: MappingProposal, states: Mapping[Key, SetState], declared: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The paths that identify the source's records: declared, else told by its schema, else as its values look.
+
+    A set that has mappings keeps what it has: another key would make other records of the same ones.
+    """
+    for state in states.values():
+        if state.declaration is not None and state.declaration.primary_key:
+            return state.declaration.primary_key
+    if any(state.holding for state in states.values()):
+        return ()
+    return declared or _key_by_values(proposal.entity, proposal.fields)
 
 
-def _primary_key(entity: str, fields: Sequence[FieldEvidence]) -> tuple[str, ...]:
+def _key_by_values(entity: str, fields: Sequence[FieldEvidence]) -> tuple[str, ...]:
     """`id`, or what is called after the entity, if every record had one and no two the same."""
     names = ("id", "Id", "ID", "_id", "uuid", f"{entity}_id", f"{entity}Id", "uid", "key")
     sure = {

@@ -108,6 +108,7 @@ def test_an_answer_of_a_person_is_never_undone(pool: Pool, decider: MappingDecid
     store = MappingStore(pool)
     wide = Mapping(canonical_entity="customer", canonical_field="description", source_field="notes")
     store.set_mapping(connector="crm", entity="client", mapping=wide, method="manual", actor="ann")
+    store.declare_source(connector="crm", entity="client", primary_key=["id"], actor="ann")
     own = Mapping(canonical_entity="customer", canonical_field="phones", source_field="tel")
     store.set_mapping(tenant="acme", connector="crm", entity="client", mapping=own, method="manual", actor="ann")
     target = ("customer", "phones")
@@ -118,8 +119,12 @@ def test_an_answer_of_a_person_is_never_undone(pool: Pool, decider: MappingDecid
     assert "a person removed" in asked(pool)["tel"]
     for group in ReviewQueue(pool).list(ReviewFilter(connector="crm")):
         ReviewQueue(pool).reject(group.id, actor="ann")
-    decider.decide(proposal(field("memo", "company_name", 0.99)))
+    decider.decide(proposal(field("memo", "company_name", 0.99), field("id", "company_name", 0.2)))
     assert mapped(pool) == {}
+    assert "id" not in asked(pool)
+    own_set = store.load_set(*KEY)
+    assert own_set is not None
+    assert own_set.primary_key == ()  # the connector's key stays the connector's
 
 
 def test_what_would_not_compile_goes_to_review_and_the_rest_is_mapped(pool: Pool, decider: MappingDecider) -> None:

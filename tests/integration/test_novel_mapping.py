@@ -34,7 +34,7 @@ def latest(mesh: Any, count: int) -> dict[str, Any]:
 def test_obvious_fields_map_themselves_and_doubtful_ones_wait_for_a_person(
     mesh: Any, registry: Pool, wait_until: Callable[..., None]
 ) -> None:
-    mesh.worker(AGENTS, AAM_GATHER_SECONDS="0.3", AAM_BAND_ACTIVE="0.8", AAM_BAND_PROVISIONAL="0.75")
+    mesh.worker(AGENTS, AAM_GATHER_SECONDS="0.3")
     mesh.produce([record(n) for n in range(5)])
     mesh.read(mesh.customers, 5)
 
@@ -68,7 +68,7 @@ def test_an_unknown_source_waits_for_its_entity_and_its_records_are_released(
     from registry.pool import transaction  # noqa: PLC0415
 
     headers = [("tenant", b"acme"), ("connector", b"newcrm"), ("entity", b"thing_of_ours")]
-    mesh.worker(AGENTS, AAM_GATHER_SECONDS="0.3", AAM_BAND_ACTIVE="0.8", AAM_BAND_PROVISIONAL="0.75")
+    mesh.worker(AGENTS, AAM_GATHER_SECONDS="0.3")
     mesh.produce([({"id": f"x{n}", "phone": f"+49 30 90182{n}"}, headers) for n in range(30)])
     queue = ReviewQueue(registry)
     wait_until(lambda: any(group.item.path == "" for group in queue.list(ReviewFilter(connector="newcrm"))))
