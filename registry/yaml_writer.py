@@ -26,7 +26,7 @@ class _Flow(dict[str, Any]):
     """A mapping that stands on one line."""
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """Quotes every text that a reader, ours or another one, would take for something else."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  # as in PyYAML: not those of its base
