@@ -16,7 +16,7 @@ from registry import errors
 from registry.audit import AuditEntry, Decision, described, record
 from registry.edits import Key, Method, NewVersion, Plan, SetState, Status, Target, transform_column
 from registry.mapping_store import StoredMapping, normalised, stored
-from registry.pool import Connection, Pool, transaction
+from registry.pool import AnyPool, Connection, transaction
 from registry.queries import QUERIES
 from registry.read_sets import read_revision, read_sets
 from registry.read_states import read_states
@@ -56,7 +56,7 @@ class Approvals:
     With `bar_self_approval` nobody approves what they proposed.
     """
 
-    def __init__(self, pool: Pool, *, validate: Validator = compiles, bar_self_approval: bool = False) -> None:
+    def __init__(self, pool: AnyPool, *, validate: Validator = compiles, bar_self_approval: bool = False) -> None:
         self._pool = pool
         self._validate = validate
         self._bar_self_approval = bar_self_approval

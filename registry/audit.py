@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from mapping.mapping_set import Mapping as FieldMapping
 from registry.edits import Key, Method, Target, transform_column
-from registry.pool import Connection, Pool, transaction
+from registry.pool import AnyPool, Connection, transaction
 from registry.queries import QUERIES
 
 PAGE_ROWS: Final = 5_000
@@ -85,7 +85,7 @@ class AuditFilter:
 class AuditTrail:
     """Reads the trail. All methods raise RegistryUnavailable (retry) and RegistryMisconfigured."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: AnyPool) -> None:
         self._pool = pool
 
     def read(self, wanted: AuditFilter | None = None, *, after: int = 0) -> Iterator[Recorded]:

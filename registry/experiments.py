@@ -15,7 +15,7 @@ from registry.approvals import activation, moved, reject_proposals, require_anot
 from registry.audit import AuditEntry, Decision, record
 from registry.edits import Key, Plan, SetState
 from registry.mapping_store import StoredMapping
-from registry.pool import Connection, Pool, transaction
+from registry.pool import AnyPool, Connection, transaction
 from registry.queries import QUERIES
 from registry.read_states import read_states
 from registry.write_changes import (
@@ -56,7 +56,7 @@ class StoredExperiment:
 class Experiments:
     """All methods raise RegistryUnavailable (retry), RegistryMisconfigured, and InvalidDecision if it can't be done."""
 
-    def __init__(self, pool: Pool, *, validate: Validator = compiles, bar_self_approval: bool = False) -> None:
+    def __init__(self, pool: AnyPool, *, validate: Validator = compiles, bar_self_approval: bool = False) -> None:
         self._pool = pool
         self._validate = validate
         self._bar_self_approval = bar_self_approval

@@ -10,7 +10,7 @@ from datetime import datetime
 from mapping.mapping_set import ANY_TENANT, MappingSet, compose
 from registry import errors
 from registry.edits import Declaration, Key, Target, Version, mapping_of
-from registry.pool import Connection, Pool, transaction
+from registry.pool import AnyPool, Connection, transaction
 from registry.queries import QUERIES
 from registry.read_sets import experiment_of, key_columns, read_revision
 
@@ -20,7 +20,7 @@ class History:
     revision that isn't reached yet or was lost in a restore.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: AnyPool) -> None:
         self._pool = pool
 
     def composed_set(self, revision: int, tenant: str, connector: str, entity: str) -> MappingSet | None:

@@ -15,7 +15,7 @@ from mapping.mapping_set import Mapping as FieldMapping
 from registry import errors
 from registry.audit import Decision
 from registry.edits import Declaration, Key, Method, SetEdit, Status, Target, mapping_of, plan_edit
-from registry.pool import Connection, Pool, transaction
+from registry.pool import AnyPool, Connection, transaction
 from registry.queries import QUERIES
 from registry.read_sets import read_revision, read_sets
 from registry.read_states import read_states
@@ -57,7 +57,7 @@ class MappingStore:
     sets what somebody else should approve: people propose (`registry.approvals`), machines go on.
     """
 
-    def __init__(self, pool: Pool, *, validate: Validator = compiles, bar_self_approval: bool = False) -> None:
+    def __init__(self, pool: AnyPool, *, validate: Validator = compiles, bar_self_approval: bool = False) -> None:
         self._pool = pool
         self._validate = validate
         self._bar_self_approval = bar_self_approval

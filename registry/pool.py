@@ -5,6 +5,7 @@ Times and sizes are settings; errors leave as `registry.errors`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from registry.settings import RegistrySettings
 Connection = psycopg.Connection[TupleRow]
 Pool = psycopg_pool.ConnectionPool[Connection]
 
+TENANT_ROLE: Final = "aam_tenant"
 _REFUSALS: Final = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted")
 
 
@@ -29,6 +31,23 @@ class AdvisoryLock(IntEnum):
     REVISION = 0x41_41_4D_02
     PUBLISHER = 0x41_41_4D_03
     SOURCE_SCHEMA = 0x41_41_4D_04
+
+
+@dataclass(frozen=True)
+class TenantPool:
+    """Connections of `pool` for the eyes of one tenant: every transaction takes on a role that can write nothing, and to
+    which Postgres itself shows only this tenant's rows and those for all (`isolate_tenants` in the migrations).
+    """
+
+    pool: Pool
+    tenant: str
+
+    def __post_init__(self) -> None:
+        if self.tenant in ("", "*"):
+            raise errors.InvalidDecision(f"{self.tenant!r} is no tenant")
+
+
+AnyPool = Pool | TenantPool
 
 
 @contextmanager
@@ -67,10 +86,15 @@ def open_pool(settings: RegistrySettings) -> Iterator[Pool]:
 
 
 @contextmanager
-def transaction(pool: Pool, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> Iterator[Connection]:
+def transaction(pool: AnyPool, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> Iterator[Connection]:
     """One transaction at `isolation`, whatever the server's default is; committed unless the block raises."""
-    with errors.translated(), pool.connection() as connection:
+    source = pool.pool if isinstance(pool, TenantPool) else pool
+    with errors.translated(), source.connection() as connection:
         connection.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation.name.replace('_', ' ')}".encode())
+        if isinstance(pool, TenantPool):
+            # the role first: a superuser is bound by no policy
+            connection.execute(f"SET LOCAL ROLE {TENANT_ROLE}".encode())
+            connection.execute("SELECT set_config('aam.tenant', %s, true)", (pool.tenant,))
         yield connection
 
 

@@ -19,7 +19,7 @@ from registry import errors
 from registry.audit import AuditEntry, Decision, record
 from registry.edits import Declaration, Key, Method, SetEdit, SetState, Target
 from registry.mapping_store import MappingStore
-from registry.pool import Connection, Pool, transaction
+from registry.pool import AnyPool, Connection, transaction
 from registry.queries import QUERIES
 from registry.read_sets import read_revision
 from registry.read_states import read_states
@@ -90,7 +90,7 @@ class ReviewQueue:
     otherwise, InvalidMapping if the set would not compile. The same decision again changes nothing.
     """
 
-    def __init__(self, pool: Pool, *, bar_self_approval: bool = False) -> None:
+    def __init__(self, pool: AnyPool, *, bar_self_approval: bool = False) -> None:
         self._pool = pool
         self._store = MappingStore(pool)
         self._bar_self_approval = bar_self_approval
