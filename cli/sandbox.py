@@ -1,6 +1,7 @@
-"""`aam sandbox`: runs the local vendors, and commands a running one: drift, bad days. What they do is up to `sandbox`."""
+"""`aam sandbox`: runs local vendors, and commands a running one: drift, bad days. What these do is up to `sandbox`."""
 
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,16 @@ import typer
 from cli.console import say, write_json, write_line, write_table
 from cli.services import load_settings
 from sandbox.admin import CREDENTIALS
+from sandbox.fields_file import write_fields
+from sandbox.generated_vendors import generate_vendors
 from sandbox.server import running_sandbox
 from sandbox.settings import SandboxSettings
+from sandbox.vendor_documents import true_fields
 from schemas.failures import Misconfigured, TransientError
 
-app = typer.Typer(add_completion=False, help="Run local vendors to try connectors on, and give them drift and bad days.")
+app = typer.Typer(
+    add_completion=False, help="Run local vendors to try connectors on, and give them drift and bad days."
+)
 
 TIMEOUT_SECONDS = 30.0
 
@@ -31,6 +37,7 @@ def sandbox(
     processes: Annotated[int | None, typer.Option(min=1, help="Processes that serve.")] = None,
     records: Annotated[int | None, typer.Option(min=1, help="Records of an entity.")] = None,
     vendors: Annotated[int | None, typer.Option(min=0, help="Generated vendors beside the eleven.")] = None,
+    entities: Annotated[int | None, typer.Option(min=1, max=12, help="Entities of a generated vendor.")] = None,
     fields: Annotated[Path | None, typer.Option(help="CSV of the generated vendors' fields.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed, the same records.")] = None,
     limits: Annotated[bool | None, typer.Option(help="Refuse what the vendors would refuse as too much.")] = None,
@@ -39,7 +46,7 @@ def sandbox(
     if context.invoked_subcommand is not None:
         return
     given = {"port": port, "processes": processes, "records": records, "vendors": vendors, "fields": fields}
-    given |= {"seed": seed, "limits": limits}
+    given |= {"entities": entities, "seed": seed, "limits": limits}
     settings = load_settings(SandboxSettings).model_copy(
         update={name: value for name, value in given.items() if value is not None}
     )
@@ -105,6 +112,17 @@ def fault(
     body = {"vendor": vendor, "kind": kind, "entity": entity, "times": times, "share": share}
     _ask("POST", "/faults", url, body | {"seconds": seconds, "status": status, "megabytes": megabytes})
     say(f"{vendor}/{entity or '*'}: {kind}")
+
+
+@app.command()
+def fields(
+    vendors: Annotated[int, typer.Option(min=1, help="So many generated vendors.")] = 100,
+    entities: Annotated[int, typer.Option(min=1, max=12, help="Entities of each.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed, the same vendors.")] = 7,
+) -> None:
+    """Write the generated vendors' fields with their canonical counterparts, as --fields takes them."""
+    made = generate_vendors(vendors, entities=entities, seed=seed)
+    write_fields(sys.stdout, (field for vendor in made for field in true_fields(vendor, seed)))
 
 
 @app.command()

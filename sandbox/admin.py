@@ -1,16 +1,21 @@
 """`/_sandbox`: what the sandbox plays, and the commands that change it. For whoever runs it, on this machine."""
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Protocol
 
 import orjson
 from pydantic import ValidationError
 
 from sandbox import access
 from sandbox.asked import Asked, Unreadable
-from sandbox.control import Control, Fault
+from sandbox.control import Commands, Control, Fault
 from sandbox.drift import Change
+from sandbox.generated_vendors import MadeVendor
 from sandbox.listing import Reply
+from sandbox.made_vendors import MadeVendors
 from sandbox.played_vendor import PlayedVendor
+from sandbox.vendor_documents import connector_spec, true_fields
 
 CREDENTIALS = {
     "token": access.TOKEN,
@@ -33,6 +38,7 @@ class Sandbox(Protocol):
     """What is commanded."""
 
     control: Control
+    generated: MadeVendors
 
     def names(self) -> list[str]: ...
     def vendor(self, name: str) -> PlayedVendor | None: ...
@@ -48,22 +54,40 @@ def answer(sandbox: Sandbox, asked: Asked) -> Reply:
 
 
 def _answer(sandbox: Sandbox, asked: Asked) -> Reply:
-    what = asked.path.strip("/")
-    if asked.method == "GET" and not what:
-        return _json({"vendors": sandbox.names(), "credentials": CREDENTIALS})
-    if asked.method == "GET" and what == "commands":
-        return _json(sandbox.control.commands().model_dump(mode="json"))
-    if asked.method == "POST" and what == "drift":
-        vendor, entity = (str(asked.body.pop(name, "")) for name in ("vendor", "entity"))
-        _check(sandbox, vendor, entity)
-        return _json(sandbox.control.drift(vendor, entity, Change.model_validate(asked.body)).model_dump(mode="json"))
-    if asked.method == "POST" and what == "faults":
-        fault = Fault.model_validate(asked.body)
-        _check(sandbox, fault.vendor, fault.entity)
-        return _json(sandbox.control.fault(fault).model_dump(mode="json"))
-    if asked.method == "DELETE" and what == "commands":
-        return _json(sandbox.control.clear().model_dump(mode="json"))
-    return Reply(404, b'{"error": "no such command"}')
+    what, _, name = asked.path.strip("/").partition("/")
+    known: dict[tuple[str, str], Callable[[], object]] = {
+        ("GET", ""): lambda: {"vendors": sandbox.names(), "credentials": CREDENTIALS},
+        ("GET", "commands"): sandbox.control.commands,
+        ("GET", "specs"): lambda: connector_spec(_generated(sandbox, name)),
+        ("GET", "truth"): lambda: [asdict(field) for field in true_fields(_generated(sandbox, name))],
+        ("POST", "drift"): lambda: _drift(sandbox, asked.body),
+        ("POST", "faults"): lambda: _fault(sandbox, asked.body),
+        ("DELETE", "commands"): sandbox.control.clear,
+    }
+    command = known.get((asked.method, what))
+    if command is None:
+        return Reply(404, b'{"error": "no such command"}')
+    value = command()
+    return Reply(200, orjson.dumps(value.model_dump(mode="json") if isinstance(value, Commands) else value))
+
+
+def _drift(sandbox: Sandbox, body: dict[str, Any]) -> Commands:
+    vendor, entity = (str(body.pop(name, "")) for name in ("vendor", "entity"))
+    _check(sandbox, vendor, entity)
+    return sandbox.control.drift(vendor, entity, Change.model_validate(body))
+
+
+def _fault(sandbox: Sandbox, body: dict[str, Any]) -> Commands:
+    fault = Fault.model_validate(body)
+    _check(sandbox, fault.vendor, fault.entity)
+    return sandbox.control.fault(fault)
+
+
+def _generated(sandbox: Sandbox, name: str) -> MadeVendor:
+    made = sandbox.generated.get(name)
+    if made is None:
+        raise LookupError(f"there is no generated vendor {name}; run aam sandbox with --vendors")
+    return made
 
 
 def _check(sandbox: Sandbox, vendor: str, entity: str | None) -> None:
@@ -74,7 +98,3 @@ def _check(sandbox: Sandbox, vendor: str, entity: str | None) -> None:
         raise LookupError(f"the sandbox plays no vendor {vendor}; there are {', '.join(sandbox.names()[:20])}")
     if entity is not None and entity not in played.vendor.entities:
         raise LookupError(f"{vendor} has no entity {entity}; there are {', '.join(played.vendor.entities)}")
-
-
-def _json(value: object) -> Reply:
-    return Reply(200, orjson.dumps(value))

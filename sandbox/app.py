@@ -5,25 +5,31 @@
 
 import random
 import tempfile
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
+
+import orjson
 
 from sandbox import admin
 from sandbox.asked import Asked
 from sandbox.control import Control, Fault
 from sandbox.limits import Limits
 from sandbox.listing import Reply
+from sandbox.made_vendors import MadeVendors
 from sandbox.played_vendor import PlayedVendor
 from sandbox.settings import SandboxSettings
-from sandbox.vendor import load_vendor, vendor_names
+from sandbox.vendor import Vendor, load_vendor, vendor_names
+from sandbox.vendor_documents import openapi_document, playing
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _MOST_CONTENT = 1 << 20
+_GENERATED_AT_ONCE = 200
 
 
 class SandboxApp:
@@ -34,6 +40,8 @@ class SandboxApp:
         self.control = Control(settings.control or Path(tempfile.mkdtemp(prefix="aam-sandbox-")) / "commands.json")
         self._limits = Limits(enforced=settings.limits, processes=settings.processes)
         self._vendors: dict[str, PlayedVendor] = {}
+        self.generated = MadeVendors(settings)
+        self._play_generated = lru_cache(maxsize=_GENERATED_AT_ONCE)(self._generated)
         self._struck: dict[tuple[int, Fault], int] = {}
         self._chance = random.Random(settings.seed)  # noqa: S311  # when a fault strikes is no secret
 
@@ -52,17 +60,26 @@ class SandboxApp:
 
     def vendor(self, name: str) -> PlayedVendor | None:
         """The vendor of that name, made when first asked for; None if there is none."""
-        if name not in self._vendors:
-            if name in vendor_names():
-                settings = self.settings
-                self._vendors[name] = PlayedVendor(load_vendor(name), settings.records, settings.seed, self._limits)
-            else:
-                return None
+        if name in self._vendors:
+            return self._vendors[name]
+        if name not in vendor_names():
+            return self._play_generated(name)
+        self._vendors[name] = self._played(load_vendor(name))
         return self._vendors[name]
 
     def names(self) -> list[str]:
         """All vendors that it plays."""
-        return vendor_names()
+        return [*vendor_names(), *self.generated.names()]
+
+    def _generated(self, name: str) -> PlayedVendor | None:
+        made = self.generated.get(name)
+        if made is None:
+            return None
+        document = orjson.dumps(openapi_document(made, self.settings.seed))
+        return self._played(playing(made), {"/openapi.json": document})
+
+    def _played(self, vendor: Vendor, documents: Mapping[str, bytes] | None = None) -> PlayedVendor:
+        return PlayedVendor(vendor, self.settings.records, self.settings.seed, self._limits, documents)
 
     def _strikes(self, fault: Fault) -> bool:
         key = (self.control.commands().revision if fault.times is None else 0, fault)

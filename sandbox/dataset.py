@@ -9,7 +9,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 import orjson
@@ -21,7 +21,6 @@ from sandbox.slots import Clock, Ids, Render, renderer
 from sandbox.templates import compile_template
 from sandbox.vendor import Entity, Vendor
 
-POOL: Final = 200
 _SELECTIONS: Final = 16
 _SLOT: Final = re.compile(f'("?){SLOT_START}([^{SLOT_END}]*){SLOT_END}("?)'.encode())
 
@@ -61,10 +60,10 @@ class Dataset:
         """Made records with their slots open."""
         kind = zlib.crc32(f"{self.vendor.name}/{self.entity.like or self.name}".encode())
         scene_random = random.Random(self._seed ^ kind)  # noqa: S311  # invented records are no secret
-        fake = Faker("en_US", use_weighting=False)  # weighting by frequency of names costs half of the time
+        fake = _faker()
         fake.seed_instance(scene_random.getrandbits(64))
         make = compile_template(expand(self.entity.record, self.vendor.parts))
-        pool = [make(Scene(fake, scene_random, self._reference)) for _ in range(min(POOL, self.count))]
+        pool = [make(Scene(fake, scene_random, self._reference)) for _ in range(min(self.vendor.pool, self.count))]
         return apply_changes(pool, self._changes)
 
     def _reference(self, entity: str, chance: random.Random) -> Any:
@@ -123,6 +122,12 @@ class Dataset:
         parent = self.entity.parent
         above = (ids_of(self.vendor.entities[parent.entity]), self.each) if parent else None
         return renderer(key, self.ids, above, self.clock)
+
+
+@cache
+def _faker() -> Faker:
+    """One for all pools of a process, seeded anew for each: making one takes longer than a small pool."""
+    return Faker("en_US", use_weighting=False)  # weighting by frequency of names costs half of the time
 
 
 def _written(render: Render, *, quoted: bool, as_text: bool) -> Callable[[int], bytes]:

@@ -36,7 +36,7 @@ class Change(BaseModel):
 
 def apply_changes(records: Sequence[Record], changes: Sequence[Change]) -> list[Record]:
     """Copies of `records` after `changes`, in their order."""
-    changed = deepcopy(list(records))
+    changed = deepcopy(list(records)) if changes else list(records)
     for change in changes:
         for record in changed:
             _apply(record, change)

@@ -134,7 +134,9 @@ class _FieldMaker:
             above = self._named(words.removesuffix(" id"))
             self._add(f"{above}.{self._style.name('id')}", value, target, text)
             return self._add(f"{above}.{self._style.name('name')}", "@full_name", None, "")
-        return self._add(self._named(words) + ("[]" if str(template).startswith("@some") else ""), _one(value), target, text)
+        return self._add(
+            self._named(words) + ("[]" if str(template).startswith("@some") else ""), _one(value), target, text
+        )
 
     def _add_list(self, words: str, value: Any, target: str, text: str) -> None:
         path = self._named(words)
@@ -142,7 +144,7 @@ class _FieldMaker:
             return self._add(path, value, target, text)
         if self._style.lists == "list":
             return self._add(f"{path}[]", value, target, text)
-        key = self._style.name(self._chance.choice(("value", "value", words.split()[-1])))
+        key = self._style.name(self._chance.choice(("value", "value", words.rsplit(maxsplit=1)[-1])))
         self._add(f"{path}[].{key}", value, target, text)
         return self._add(f"{path}[].{self._style.name('type')}", "@pick work|home|main", None, "")
 

@@ -10,7 +10,9 @@ Case = str
 _CASES: Final = ("snake",) * 40 + ("camel",) * 30 + ("pascal",) * 10 + ("upper",) * 6 + ("lower",) * 6 + (
     ("kebab",) * 4 + ("spaced",) * 4
 )  # fmt: skip
-_TIMES: Final = ("iso",) * 45 + ("iso_ms",) * 20 + ("iso_offset",) * 10 + ("epoch",) * 12 + ("epoch_ms",) * 8 + ("space",) * 5
+_TIMES: Final = (
+    ("iso",) * 45 + ("iso_ms",) * 20 + ("iso_offset",) * 10 + ("epoch",) * 12 + ("epoch_ms",) * 8 + ("space",) * 5
+)
 _WRAPPERS: Final = (None,) * 13 + ("attributes", "attributes", "properties", "properties", "fields", "data", "record")
 _CODES: Final = "abcdefghijklmnopqrstuvwxyz"
 
@@ -94,3 +96,10 @@ def draw_style(chance: random.Random) -> Style:
         nests=chance.random() < 0.5,
         documents=chance.random() < 0.5,
     )
+
+
+PLAIN_STYLE: Final = Style(
+    "snake", 0.0, False, "", "", None, time="iso", date="date", money="number", id="hex", lists="scalar", nests=False,
+    documents=False,
+)  # fmt: skip
+"""That of vendors whose names come from a file: nothing is left to choose."""

@@ -16,6 +16,7 @@ class SandboxSettings(BaseSettings):
     processes: int = Field(1, ge=1, description="Processes that serve.")
     records: int = Field(1000, ge=1, description="Records of an entity; some have a share of it.")
     vendors: int = Field(0, ge=0, description="Generated vendors beside the eleven, v0001 and so on.")
+    entities: int = Field(1, ge=1, le=12, description="Entities of a generated vendor.")
     seed: int = Field(7, description="The same seed gives the same records.")
     limits: bool = Field(True, description="Whether more requests than a vendor allows are refused.")
     fields: Path | None = Field(None, description="CSV of the generated vendors' fields; none: our own.")

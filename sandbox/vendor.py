@@ -163,6 +163,7 @@ class Vendor(VendorPart):
     required_headers: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     errors: Errors
+    pool: int = Field(default=200, ge=1, description="Records of an entity that differ in more than ids and times.")
     pagings: dict[str, Paging]
     parts: dict[str, Json] = Field(default={}, description='Templates that `{"@part": name}` stands for.')
     fields: Fields | None = Field(default=None, description="Where an entity that has `object` lists its fields.")

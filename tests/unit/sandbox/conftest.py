@@ -126,3 +126,8 @@ class Client:
 @pytest.fixture
 def client() -> Callable[..., Client]:
     return Client
+
+
+@pytest.fixture
+def credentials() -> SandboxCredentials:
+    return SandboxCredentials()
