@@ -19,7 +19,6 @@ from agents.novel_fields import NovelFields, SourceWatch
 from mapping.compile import CompiledSet
 from mapping.decode_json import decode
 from mapping.origin import Delivery, Origin
-from mapping.profile import fingerprint
 from observability import metrics
 from schemas import headers as header_names
 from schemas.failures import Bug, InvalidRecord, Misconfigured, TransientError
@@ -195,7 +194,7 @@ class Canonicalizer:
         route.events += len(events)
         if leftover:
             watch = route.watch
-            if watch.samples_left or fingerprint(leftover) not in watch.shapes:
+            if watch.samples_left or not watch.shapes.knows(leftover):
                 watch.take(leftover, delivery)
 
     def _bound_tenant(self, message: Message, original: Any) -> str | None:
@@ -217,7 +216,7 @@ class Canonicalizer:
         kept = parked(consumed)
         output.produce(self._names.raw_parked, kept.value, kept.key, kept.headers)
         outcomes.parked += 1
-        if watch.samples_left or fingerprint(record) not in watch.shapes:
+        if watch.samples_left or not watch.shapes.knows(record):
             watch.take(record, original_coordinates(consumed))
 
     def _announce(self, output: Output, outcomes: Outcomes) -> None:

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any, Final, Protocol, cast
 
 from mapping.origin import Origin
-from mapping.profile import fingerprint, leaf_paths
+from mapping.profile import Shapes, leaf_paths
 from mapping.profiler import Profiler, changed_much
 from schemas.messages import FieldProfile, JsonType, NovelField, NovelReason, RawCoordinates
 
@@ -48,7 +48,7 @@ class Place(Protocol):
 
 
 class SourceWatch:
-    """One source. While `samples_left` is not 0, `take` wants every leftover; else those of shapes not in `shapes`."""
+    """One source. While `samples_left` is not 0, `take` wants every leftover; else those that `shapes` doesn't know."""
 
     def __init__(self, touched: "dict[SourceWatch, None]") -> None:
         self._touched = touched
@@ -59,7 +59,7 @@ class SourceWatch:
 
     def forget(self) -> None:
         """As if nothing had been seen yet."""
-        self.shapes: set[Any] = set()
+        self.shapes = Shapes()
         self.samples_left = 0
         self._paths: dict[str, Profiler] = {}
         self._places: dict[str | None, RawCoordinates | None] = {}  # where a path, or the source, was first seen
@@ -78,8 +78,8 @@ class SourceWatch:
     def take(self, leftover: dict[str, Any], place: Place | None) -> None:
         """Look at what one record has that no mapping reads."""
         if len(self.shapes) >= SHAPES_KEPT:
-            self.shapes.clear()
-        self.shapes.add(fingerprint(leftover))
+            self.shapes = Shapes()
+        self.shapes.add(leftover)
         self._touched[self] = None
         self._records += 1
         self._places.setdefault(None, _coordinates(place))

@@ -19,6 +19,8 @@ FALSE: Final = b"\x02\x00"
 _SOME: Final = b"\x02"
 _SEVEN_BITS: Final = 0x7F
 _FOURTEEN_BITS: Final = 0x3FFF
+_MANY_BITS: Final = 1 << 42
+_MOST_BITS: Final = 1 << 56
 # The two bytes of 14 bits of a number that goes on after them.
 _GOES_ON: Final = tuple(bytes((n & _SEVEN_BITS | 0x80, n >> 7 | 0x80)) for n in range(1 << 14))
 # The one or two bytes of the last 14 bits.
@@ -30,6 +32,13 @@ _LENGTHS_KEPT: Final = 4096
 def plain_long(number: int) -> bytes:
     """Zigzag varint of an int or long."""
     zigzag = number << 1 if number >= 0 else (-number << 1) - 1
+    if _MANY_BITS <= zigzag < _MOST_BITS:  # a time in microseconds, usually
+        return (
+            _GOES_ON[zigzag & _FOURTEEN_BITS]
+            + _GOES_ON[zigzag >> 14 & _FOURTEEN_BITS]
+            + _GOES_ON[zigzag >> 28 & _FOURTEEN_BITS]
+            + _ENDS[zigzag >> 42]
+        )
     pieces = b""
     while zigzag > _FOURTEEN_BITS:
         pieces += _GOES_ON[zigzag & _FOURTEEN_BITS]

@@ -62,7 +62,7 @@ class EventSource:
         self.names.update(M=MISSING, NULL=self.form.null, EMPTY=self.form.empty, event_id=event_id)
         self.names.update(head=self.form.head, custom=self.form.custom, finish=self.form.finish)
         self.names.update(is_plain=is_plain, requoted=requoted, rest_of=rest_of, keep=keep)
-        self.names.update(iso_seconds=iso_seconds)
+        self.names.update(iso_seconds=iso_seconds, STR=frozenset({str}))
         self.names.update(self.form.names)
 
     def _compiled(self) -> Callable[..., Any]:
@@ -115,6 +115,8 @@ class EventSource:
                 paths += [p for member in source.members for p in member.reads() if not _within(p, source.array)]
             elif _is_scalar(source) or self._is_wrapped(source):
                 paths += source.reads()
+            elif self._is_strings(source) and source.path is not None:
+                paths.append(source.path.before_each())
         return paths
 
     def _split(self, place: str, node: SourceNode, path: str, wanted: Wanted, indent: int) -> None:
@@ -230,7 +232,11 @@ class EventSource:
             filler = fill_list(plan, self._scoped, self.form.strings(), self.form.empty)
         else:
             filler = fill_first(plan, self._scoped, self.form.encoder(_kind(plan)), self.form.null)
-        indent = self._wrapped(plan, piece) if self._is_wrapped(plan) else 1
+        indent = 1
+        if self._is_wrapped(plan):
+            indent = self._wrapped(plan, piece)
+        elif self._is_strings(plan):
+            indent = self._strings(plan, piece)
         self._line(indent, f"{piece} = {self._value(filler)}(r, {self._element()}, c, u, a)")
 
     def _element(self) -> str:
@@ -246,6 +252,19 @@ class EventSource:
         assert plan.path is not None, "checked by _is_wrapped"
         variable = self.variables[plan.path]
         self._line(1, f"if {variable}.__class__ is str: {self._template('strings', piece, variable)}")
+        self._line(1, "else:")
+        return 2
+
+    def _is_strings(self, plan: FieldPlan) -> bool:
+        """Whether it is a list of the strings that an array usually holds; written out."""
+        each = plan.path is not None and plan.path.arrays == 1 and plan.path.steps[-1] is EACH and not plan.fallbacks
+        return bool(self.form.templates) and plan.field.is_list and each and plan.transform.op == "copy"
+
+    def _strings(self, plan: FieldPlan, piece: str) -> int:
+        assert plan.path is not None, "checked by _is_strings"
+        variable = self.variables[plan.path.before_each()]
+        only = f"{variable}.__class__ is list and STR.issuperset(map(type, {variable}))"
+        self._line(1, f"if {only}: {piece} = {self._value(self.form.strings())}({variable})")
         self._line(1, "else:")
         return 2
 

@@ -70,29 +70,50 @@ def _leaves(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def fingerprint(leftover: dict[str, Any], depth: int = _DEPTH) -> tuple[Any, ...]:
-    """Equal only for records whose leftovers have the same leaves; cheap where little is nested."""
-    values = leftover.values()
-    types = tuple(map(type, values))
-    if dict not in types and list not in types:
-        return tuple(leftover), types
-    nested = []
-    for value in values:
-        if value.__class__ is dict:
-            nested.append(fingerprint(value, depth - 1) if value and depth else None)
-        elif value.__class__ is list:
-            nested.append(_elements(value, depth - 1) if value and depth else None)
-    return tuple(leftover), types, tuple(nested)
+class Shapes:
+    """Which leftovers have been seen, told by their keys and types alone: equal only if the leaves are.
+
+    What is nested is remembered by the key it stands under, so a record of parts that were each seen is known.
+    """
+
+    def __init__(self) -> None:
+        self._tops: dict[Any, tuple[str, ...]] = {}  # keys and types → the keys of what is nested
+        self._nested: dict[str, set[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tops)
+
+    def knows(self, leftover: dict[str, Any]) -> bool:
+        """Whether all leaves of `leftover` have been seen."""
+        nested = self._tops.get((tuple(leftover), tuple(map(type, leftover.values()))))
+        if nested is None:
+            return False
+        for key in nested:
+            value = leftover[key]
+            if value and _shape(value) not in self._nested[key]:
+                return False
+        return True
+
+    def add(self, leftover: dict[str, Any]) -> None:
+        """`leftover` has been seen."""
+        nested = tuple(key for key, value in leftover.items() if value.__class__ in _CONTAINERS)
+        self._tops[tuple(leftover), tuple(map(type, leftover.values()))] = nested
+        for key in nested:
+            self._nested.setdefault(key, set()).add(_shape(leftover[key]))
 
 
-def _elements(values: list[Any], depth: int) -> Any:
-    types = frozenset(map(type, values))
-    if not depth or (dict not in types and list not in types):
-        return types
-    inner = set()
-    for value in values:
-        if value and value.__class__ is dict:
-            inner.add(fingerprint(value, depth - 1))
-        elif value and value.__class__ is list:
-            inner.add(_elements(value, depth - 1))
-    return types, frozenset(inner)
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+def _shape(value: Any, depth: int = _DEPTH) -> Any:
+    """Keys and types of an object or array and of all in it; of an array, without order or number."""
+    if value.__class__ is list:
+        types = frozenset(map(type, value))
+        if not depth or types.isdisjoint(_CONTAINERS):
+            return types
+        return types, frozenset(_shape(inner, depth - 1) for inner in value if inner and inner.__class__ in _CONTAINERS)
+    types = tuple(map(type, value.values()))
+    if not depth or _CONTAINERS.isdisjoint(types):
+        return tuple(value), types
+    inner = [_shape(v, depth - 1) if v else None for v in value.values() if v.__class__ in _CONTAINERS]
+    return tuple(value), types, tuple(inner)

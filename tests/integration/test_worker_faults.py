@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from topics.clients import make_producer
 ACME: Any = [("tenant", b"acme"), ("connector", b"crm"), ("entity", b"customer")]
 
 
-def account(mesh: Any, ledger: Ledger, *, seconds: float = 90.0) -> None:
-    """Every record of the ledger exactly once, where it belongs, in order."""
+@contextmanager
+def accounting(mesh: Any, ledger: Ledger) -> Iterator[LedgerReader]:
+    """Afterwards, every record of the ledger was found exactly once, where it belongs, in order."""
     reader = LedgerReader(mesh.kafka, ledger)
     try:
-        reader.read_all(seconds=seconds, quiet_seconds=2.0)
+        yield reader
+        reader.read_all(seconds=90, quiet_seconds=2.0)
     finally:
         reader.close()
     assert ledger.verdict().problems == [], mesh.logs()
@@ -42,17 +45,17 @@ def test_workers_killed_at_random_moments_lose_double_and_reorder_nothing(
     victim = mesh.worker(slot=0)
     ledger = Ledger()
     sender = LedgerSender(mesh.kafka, ledger)
-    for _ in range(3):
-        until = time.monotonic() + moments.uniform(0.5, 2.5)
-        while time.monotonic() < until:
-            sender.send(100)
-            time.sleep(0.04)
-        victim.kill()
-        victim = mesh.worker(slot=0, wait=False)
-        wait_until(victim.ready, seconds=90)
-    sender.send(20_000 - ledger.sent)
-    sender.flush()
-    account(mesh, ledger)
+    with accounting(mesh, ledger):
+        for _ in range(3):
+            until = time.monotonic() + moments.uniform(0.5, 2.5)
+            while time.monotonic() < until:
+                sender.send(100)
+                time.sleep(0.04)
+            victim.kill()
+            victim = mesh.worker(slot=0, wait=False)
+            wait_until(victim.ready, seconds=90)
+        sender.send(20_000 - ledger.sent)
+        sender.flush()
 
 
 def test_a_frozen_worker_that_wakes_up_writes_nothing_any_more(mesh: Any, wait_until: Callable[..., None]) -> None:
@@ -65,20 +68,20 @@ def test_a_frozen_worker_that_wakes_up_writes_nothing_any_more(mesh: Any, wait_u
     frozen = mesh.worker(slot=0, **brief)
     ledger = Ledger()
     sender = LedgerSender(mesh.kafka, ledger)
-    sender.send(2_000)
-    sender.flush()
-    wait_until(lambda: frozen.metric("aam_records_in_total") > 0)
-    sender.send(2_000)
-    frozen.process.send_signal(signal.SIGSTOP)
-    try:
+    with accounting(mesh, ledger) as reader:
+        sender.send(2_000)
         sender.flush()
-        mesh.worker(slot=1, **brief)
-        account(mesh, ledger)
-    finally:
-        frozen.process.send_signal(signal.SIGCONT)
-    sender.send(2_000)
-    sender.flush()
-    account(mesh, ledger)
+        wait_until(lambda: frozen.metric("aam_records_in_total") > 0)
+        sender.send(2_000)
+        frozen.process.send_signal(signal.SIGSTOP)
+        try:
+            sender.flush()
+            mesh.worker(slot=1, **brief)
+            reader.read_all(seconds=90, quiet_seconds=2.0)
+        finally:
+            frozen.process.send_signal(signal.SIGCONT)
+        sender.send(2_000)
+        sender.flush()
 
 
 def test_holes_of_other_peoples_aborted_transactions_are_no_records(mesh: Any) -> None:

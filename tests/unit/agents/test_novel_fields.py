@@ -4,7 +4,6 @@ from typing import Any
 
 from agents.novel_fields import FIRST_LOOK_SECONDS, PATH_CHARACTERS, PATHS_OF_A_SOURCE, SAMPLE_RECORDS, NovelFields
 from mapping.origin import Origin
-from mapping.profile import fingerprint
 from schemas.messages import NovelField, RawCoordinates
 
 ACME = Origin("acme", "crm", "customer", "crm")
@@ -95,7 +94,7 @@ def test_a_batch_announces_each_new_path_once_with_its_profile_so_far() -> None:
     looked = 0
     for n in range(1_000):
         leftover = {"mail": f"u{n}@x.io", "plan": "pro" if n % 2 else "free", "born": 1_700_000_000 + n}
-        if watch.samples_left or fingerprint(leftover) not in watch.shapes:
+        if watch.samples_left or not watch.shapes.knows(leftover):
             watch.take(leftover, PLACE)
             looked += 1
     told = {field.path: field for field in novel.drain()[0]}
