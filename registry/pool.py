@@ -35,8 +35,8 @@ class AdvisoryLock(IntEnum):
 
 @dataclass(frozen=True)
 class TenantPool:
-    """Connections of `pool` for the eyes of one tenant: every transaction takes on a role that can write nothing, and to
-    which Postgres itself shows only this tenant's rows and those for all (`isolate_tenants` in the migrations).
+    """Connections of `pool` for the eyes of one tenant: every transaction takes on a role that can write nothing, and
+    to which Postgres itself shows only this tenant's rows and those for all (`isolate_tenants` in the migrations).
     """
 
     pool: Pool

@@ -463,6 +463,12 @@ ORDER BY (candidates -> 0 ->> 'probability')::float8 DESC NULLS LAST, id
 UPDATE review_item SET decision = %(decision)s, decided_by = %(actor)s, decided_at = now(), updated_at = now()
 WHERE id = ANY(%(ids)s) AND decision IS NULL
 
+-- withdraw_review_items --
+UPDATE review_item SET decision = 'withdrawn', decided_by = %(actor)s, decided_at = now(), updated_at = now()
+WHERE decision IS NULL AND (tenant, source_system, source_entity, path) IN (
+    SELECT * FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[], %(paths)s::text[])
+)
+
 -- known_fields --
 SELECT source_system, source_entity, source_field, canonical_entity, canonical_field FROM mapping_registry
 WHERE is_active AND status = 'active' AND source_field IS NOT NULL

@@ -4,52 +4,40 @@ A decision settles all open items that ask the same: the same field of the same 
 whatever the tenant. Who asks, and why, is up to the agents; what a mapping must be, to `registry.mapping_store`.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from psycopg.types.json import Jsonb
-from pydantic import ValidationError
-
-from mapping.mapping_set import ANY_TENANT, Transform
 from mapping.mapping_set import Mapping as FieldMapping
+from mapping.mapping_set import Transform
 from registry import errors
 from registry.audit import AuditEntry, Decision, record
 from registry.edits import Declaration, Key, Method, SetEdit, SetState, Target
+from registry.entity_choices import choose_entity
 from registry.mapping_store import MappingStore
 from registry.pool import AnyPool, Connection, transaction
 from registry.queries import QUERIES
 from registry.read_sets import read_revision
 from registry.read_states import read_states
+from registry.review_items import (
+    ReviewItem,
+    Scope,
+    best_candidate,
+    evidence_of,
+    mapping_chosen,
+    mapping_of_best,
+    row_of,
+    scoped,
+    target_of,
+)
 from registry.write_changes import take_turn
 
-Scope = Literal["tenant", "connector"]
+__all__ = ["LISTED", "ReviewFilter", "ReviewGroup", "ReviewItem", "ReviewQueue", "Scope"]
+
 Outcome = Literal["accepted", "chosen", "rejected", "ignored"]
 
 LISTED: Final = 50
-
-
-@dataclass(frozen=True)
-class ReviewItem:
-    """One source field in doubt. `tenant` `*`: the decision is for all tenants; `path` "": the entity itself is.
-
-    `candidates`, best first: {field, probability, signals, transform} and optionally `method` (rag, llm); `field` is a
-    field of `canonical_entity`, or `entity.field` where that is None. `profile`: types, shapes, shares; never values.
-    `volume`: records that wait; `doubt`: 0 (sure) to 1.
-    """
-
-    tenant: str
-    connector: str
-    entity: str
-    path: str
-    canonical_entity: str | None
-    candidates: Sequence[Mapping[str, Any]]
-    reason: str
-    profile: Mapping[str, Any]
-    volume: int
-    doubt: float
+_PLACE: Final = ("tenants", "connectors", "entities", "paths")
 
 
 @dataclass(frozen=True)
@@ -97,7 +85,7 @@ class ReviewQueue:
 
     def add(self, items: Sequence[ReviewItem]) -> None:
         """Asks. An item of the same tenant, connector, entity and path adds its volume to the one that is there."""
-        rows = [_row(item) for item in items]
+        rows = [row_of(item) for item in items]
         if not rows:
             return
         with transaction(self._pool) as connection, connection.cursor() as cursor:
@@ -105,6 +93,12 @@ class ReviewQueue:
             rows.sort(key=lambda row: (row["tenant"], row["connector"], row["entity"], row["path"]))
             cursor.executemany(QUERIES["add_review_item"], rows)
             cursor.executemany(QUERIES["renew_review_item"], rows)
+
+    def withdraw(self, places: Sequence[tuple[str, str, str, str]], *, actor: str = "aam") -> None:
+        """Closes the open items at (tenant, connector, entity, path): what they ask has been settled otherwise."""
+        columns = {name: [place[n] for place in places] for n, name in enumerate(_PLACE)}
+        with transaction(self._pool) as connection:
+            connection.execute(QUERIES["withdraw_review_items"], {**columns, "actor": actor})
 
     def list(self, wanted: ReviewFilter | None = None, *, limit: int = LISTED) -> list[ReviewGroup]:
         """Open items in groups of the same decision, by volume × doubt, most urgent first."""
@@ -152,10 +146,14 @@ class ReviewQueue:
         """Makes `target` ← `transform` (None: a copy) of the item's path the mapping, also if it is no candidate."""
         with transaction(self._pool) as connection:
             items = _open_items(connection, item_id, "chosen", whole_group=whole_group)
-            listed = any(_target(o.item, c) == target for o in items for c in o.item.candidates)
+            if items and not items[0].item.path:
+                return _choose_entity(
+                    connection, items, target[0], "chosen", Decision("choose", actor, "manual", actor, reason)
+                )
+            listed = any(target_of(o.item, c) == target for o in items for c in o.item.candidates)
             if self._bar_self_approval and not listed:
                 raise errors.InvalidDecision("AAM_BAR_SELF_APPROVAL is set: propose what is no candidate")
-            wanted = [(o, _chosen(o.item, target, transform)) for o in items]
+            wanted = [(o, mapping_chosen(o.item, target, transform)) for o in items]
             decision = Decision("choose", actor, "manual", actor, reason)
             revision = self._store.apply_within(connection, _edits(connection, wanted, scope), decision)
             _settle(connection, items, "chosen", actor)
@@ -165,6 +163,10 @@ class ReviewQueue:
         """Says no to the best candidate: the field stays unmapped. A provisional mapping from it is removed."""
         with transaction(self._pool) as connection:
             items = _open_items(connection, item_id, "rejected", whole_group=whole_group)
+            if items and not items[0].item.path:
+                return _choose_entity(
+                    connection, items, None, "rejected", Decision("reject", actor, "manual", actor, reason)
+                )
             edits = _withdrawals(connection, items)
             decision = Decision("reject", actor, "manual", actor, reason)
             revision = self._store.apply_within(connection, edits, decision) if edits else read_revision(connection)[1]
@@ -178,6 +180,10 @@ class ReviewQueue:
         """Says that the path is confidently nothing: it goes to custom fields and is not announced again."""
         with transaction(self._pool) as connection:
             items = _open_items(connection, item_id, "ignored", whole_group=whole_group)
+            if items and not items[0].item.path:
+                return _choose_entity(
+                    connection, items, None, "ignored", Decision("ignore", actor, "manual", actor, reason)
+                )
             edits = _merged([*_withdrawals(connection, items), *_ignoring(connection, items, scope)])
             revision = self._store.apply_within(connection, edits, Decision("ignore", actor, "manual", actor, reason))
             _settle(connection, items, "ignored", actor)
@@ -187,15 +193,35 @@ class ReviewQueue:
         self, connection: Connection, items: Sequence[_Open], actor: str, reason: str, scope: Scope | None
     ) -> int:
         revision = read_revision(connection)[1]
+        if items and not items[0].item.path:
+            entity = best_candidate(items[0].item)["field"]
+            return _choose_entity(
+                connection, items, entity, "accepted", Decision("accept", actor, "manual", actor, reason)
+            )
         by_method: dict[Method, list[tuple[_Open, FieldMapping]]] = {}
         for item in items:
-            best = _best(item.item)
-            by_method.setdefault(best.get("method", "rag"), []).append((item, _mapping(item.item, best)))
+            best = best_candidate(item.item)
+            by_method.setdefault(best.get("method", "rag"), []).append((item, mapping_of_best(item.item, best)))
         for method, wanted in by_method.items():
             decision = Decision("accept", actor, method, actor, reason)
             revision = self._store.apply_within(connection, _edits(connection, wanted, scope), decision)
         _settle(connection, items, "accepted", actor)
         return revision
+
+
+def _choose_entity(
+    connection: Connection, items: Sequence[_Open], entity: str | None, outcome: Outcome, decision: Decision
+) -> int:
+    """Says what the records of the items' source entities are (None: nothing canonical). No mapping changes."""
+    revision = read_revision(connection)[1]
+    for o in items:
+        choose_entity(connection, o.key, entity, actor=decision.actor)
+    after = {"canonical_entity": entity}
+    record(
+        connection, decision, (AuditEntry(o.key, revision, after=after, evidence=evidence_of(o.item)) for o in items)
+    )
+    _settle(connection, items, outcome, decision.actor)
+    return revision
 
 
 def _open_items(connection: Connection, item_id: int, outcome: Outcome, *, whole_group: bool) -> list[_Open]:
@@ -224,9 +250,10 @@ def _unrivalled(connection: Connection, items: Sequence[_Open]) -> list[_Open]:
     taken: dict[tuple[Key, Target], str] = {}
     accepted = []
     for candidate in items:
-        if not candidate.item.candidates or candidate.item.candidates[0].get("transform") is None:
+        best = candidate.item.candidates[0] if candidate.item.candidates else None
+        if not candidate.item.path or best is None or best.get("transform") is None:
             continue
-        target = _target(candidate.item, _best(candidate.item))
+        target = target_of(candidate.item, best)
         holds = states[candidate.key].holding.get(target)
         free = holds is None or holds.status != "active" or holds.mapping.source_field == candidate.item.path
         if free and taken.setdefault((candidate.key, target), candidate.item.path) == candidate.item.path:
@@ -241,7 +268,7 @@ def _edits(
     wanted = list(wanted)
     keep = {o.id: mapping.target for o, mapping in wanted}
     puts = [
-        SetEdit(_scoped(o.key, scope), mappings=(mapping,), evidence={mapping.target: _evidence(o.item)})
+        SetEdit(scoped(o.key, scope), mappings=(mapping,), evidence={mapping.target: evidence_of(o.item)})
         for o, mapping in wanted
     ]
     return _merged([*_withdrawals(connection, [o for o, _ in wanted], keep), *puts])
@@ -271,7 +298,7 @@ def _provisional(state: SetState, path: str) -> set[Target]:
 def _ignoring(connection: Connection, items: Sequence[_Open], scope: Scope | None) -> list[SetEdit]:
     paths: dict[Key, list[str]] = {}
     for o in items:
-        paths.setdefault(_scoped(o.key, scope), []).append(o.item.path)
+        paths.setdefault(scoped(o.key, scope), []).append(o.item.path)
     states = read_states(connection, paths.keys())
     edits = []
     for key, added in paths.items():
@@ -301,64 +328,10 @@ def _settle(connection: Connection, items: Sequence[_Open], outcome: Outcome, ac
     connection.execute(QUERIES["settle_review_items"], arguments)
 
 
-def _best(item: ReviewItem) -> Mapping[str, Any]:
-    if not item.candidates:
-        raise errors.InvalidDecision(f"{item.path or item.entity} has no candidate: choose a target, reject or ignore")
-    return item.candidates[0]
-
-
-def _mapping(item: ReviewItem, candidate: Mapping[str, Any]) -> FieldMapping:
-    if candidate.get("transform") is None:
-        raise errors.InvalidDecision(f"no transform is sure to fit {item.path}: choose the target with one")
-    entity, field = _target(item, candidate)
-    return _valid_mapping(
-        canonical_entity=entity,
-        canonical_field=field,
-        source_field=item.path,
-        transform=candidate["transform"],
-        confidence=candidate["probability"],
-    )
-
-
-def _chosen(item: ReviewItem, target: Target, transform: Transform | None) -> FieldMapping:
-    words = (transform or Transform()).model_dump()
-    return _valid_mapping(
-        canonical_entity=target[0], canonical_field=target[1], source_field=item.path, transform=words
-    )
-
-
-def _valid_mapping(**fields: Any) -> FieldMapping:
-    try:
-        return FieldMapping.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise errors.InvalidMapping(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def _target(item: ReviewItem, candidate: Mapping[str, Any]) -> Target:
-    if item.canonical_entity is not None:
-        return item.canonical_entity, candidate["field"]
-    entity, _, field = candidate["field"].partition(".")
-    return entity, field
-
-
-def _scoped(key: Key, scope: Scope | None) -> Key:
-    return (ANY_TENANT, *key[1:]) if scope == "connector" else key
-
-
-def _evidence(item: ReviewItem) -> dict[str, Any]:
-    return {
-        "candidates": list(item.candidates),
-        "profile": dict(item.profile),
-        "asked": item.reason,
-        "volume": item.volume,
-    }
-
-
 def _rejection(o: _Open, revision: int) -> AuditEntry:
     best = o.item.candidates[0] if o.item.candidates else None
-    target = _target(o.item, best) if best is not None else None
-    return AuditEntry(o.key, revision, target, before={"source_field": o.item.path}, evidence=_evidence(o.item))
+    target = target_of(o.item, best) if best is not None else None
+    return AuditEntry(o.key, revision, target, before={"source_field": o.item.path}, evidence=evidence_of(o.item))
 
 
 def _filter(wanted: ReviewFilter) -> dict[str, Any]:
@@ -367,24 +340,6 @@ def _filter(wanted: ReviewFilter) -> dict[str, Any]:
         "connector": wanted.connector,
         "entity": wanted.entity,
         "min_probability": wanted.min_probability,
-    }
-
-
-def _row(item: ReviewItem) -> dict[str, Any]:
-    best = item.candidates[0] if item.candidates else {}
-    same = [item.connector, item.entity, item.path, item.canonical_entity, best.get("field"), best.get("transform")]
-    return {
-        "tenant": item.tenant,
-        "connector": item.connector,
-        "entity": item.entity,
-        "path": item.path,
-        "canonical_entity": item.canonical_entity,
-        "candidates": Jsonb([dict(candidate) for candidate in item.candidates]),
-        "reason": item.reason,
-        "profile": Jsonb(dict(item.profile)),
-        "volume": item.volume,
-        "doubt": item.doubt,
-        "same_decision": hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest(),
     }
 
 

@@ -13,7 +13,7 @@ CREATE TABLE review_item (
     volume bigint NOT NULL CHECK (volume >= 0),               -- records that wait for the decision
     doubt double precision NOT NULL CHECK (doubt >= 0),
     same_decision text NOT NULL,                              -- equal for items that one decision settles
-    decision text CHECK (decision IN ('accepted', 'chosen', 'rejected', 'ignored')),  -- null: open
+    decision text CHECK (decision IN ('accepted', 'chosen', 'rejected', 'ignored', 'withdrawn')),  -- null: open
     decided_by text,
     decided_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),

@@ -19,7 +19,8 @@ from registry.history import History
 from registry.mapping_store import MappingStore
 from registry.migrate import migrate
 from registry.pool import Pool, TenantPool, open_pool, transaction
-from registry.review import ReviewItem, ReviewQueue
+from registry.review import ReviewQueue
+from registry.review_items import ReviewItem
 from registry.settings import RegistrySettings
 
 TABLES = ("source_entity", "mapping_registry", "set_revision", "experiment", "audit", "source_schema", "review_item")

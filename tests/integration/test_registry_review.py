@@ -13,7 +13,8 @@ from registry.edits import SetEdit
 from registry.known_mappings import KnownField, known_mappings
 from registry.mapping_store import MappingStore
 from registry.pool import Pool, open_pool
-from registry.review import ReviewFilter, ReviewItem, ReviewQueue
+from registry.review import ReviewFilter, ReviewQueue
+from registry.review_items import ReviewItem
 from registry.settings import RegistrySettings
 
 
@@ -230,3 +231,18 @@ def test_who_may_not_approve_themselves_chooses_among_candidates(pool: Pool) -> 
     with pytest.raises(errors.InvalidDecision, match="AAM_BAR_SELF_APPROVAL"):
         queue.choose(group.id, ("contact", "display_name"), actor="ann")
     assert queue.choose(group.id, ("contact", "lead_source"), actor="ann") == 1
+
+
+def test_what_has_settled_itself_is_withdrawn(queue: ReviewQueue) -> None:
+    queue.add([item("a"), item("b")])
+    queue.withdraw([("acme", "crm", "person", "a"), ("acme", "crm", "person", "none")])
+    assert [group.item.path for group in queue.list()] == ["b"]
+
+
+def test_what_an_entity_is_can_be_said(queue: ReviewQueue, store: MappingStore, pool: Pool) -> None:
+    asked = [{"field": "contact", "probability": 0.6, "signals": {}, "transform": None}]
+    queue.add([item("", canonical_entity=None, candidates=asked)])
+    assert queue.choose(queue.list()[0].id, ("customer", ""), actor="ann") == 0
+    assert (queue.list(), store.list_mappings()) == ([], [])
+    (entry,) = AuditTrail(pool).read()
+    assert (entry.action, entry.after) == ("choose", {"canonical_entity": "customer"})
