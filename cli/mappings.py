@@ -1,28 +1,68 @@
-"""`aam mappings`: set, remove, list and seed them. What a valid mapping is, `mapping.plan` decides."""
+"""`aam mappings`: what source fields are, in versions. What a valid mapping is, `mapping.plan` decides; what a decision
+does, `registry`. The commands about the past, decisions and files stand in modules of their own.
+"""
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from cli.actor import current_actor
-from cli.console import say, write_json, write_line, write_table
+from cli.console import write_json, write_line
+from cli.mapping_decisions import approve, propose, reject, rollback
 from cli.mapping_files import export_files, import_files
-from cli.services import open_registry
-from mapping.mapping_set import ANY_TENANT, Mapping
+from cli.mapping_options import (
+    Confidence,
+    Connector,
+    Entity,
+    Fallbacks,
+    Inputs,
+    Json,
+    OnlyConnector,
+    OnlyEntity,
+    OnlyTenant,
+    Op,
+    Params,
+    Reason,
+    Source,
+    Target,
+    Tenant,
+    build_mapping,
+    parse_target,
+)
+from cli.mapping_past import diff, history, show
+from cli.mapping_tables import show_versions
+from cli.services import open_registry, registry_settings
+from mapping.mapping_set import ANY_TENANT
+from registry.approvals import Approvals, UndecidedFilter
 from registry.edits import Declaration, SetEdit
-from registry.errors import InvalidMapping
-from registry.mapping_store import MappingStore, StoredMapping
+from registry.mapping_store import MappingStore
 from registry.seeds import connector_names, load_seeds
 
-app = typer.Typer(no_args_is_help=True, help="Set, remove, list and seed mappings.")
+app = typer.Typer(no_args_is_help=True, help="What source fields are: list, decide, look back, roll back.")
 
-Connector = Annotated[str, typer.Option("--connector", help="Source system, e.g. stripe.")]
-Entity = Annotated[str, typer.Option("--entity", help="Its kind of record, e.g. customer.")]
-Tenant = Annotated[str, typer.Option("--tenant", help="One tenant's own mapping; * for all.")]
-Target = Annotated[str, typer.Option("--to", help="Canonical entity and field, e.g. customer.display_name.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON, a line each.")]
+
+@app.command("list")
+def list_mappings(
+    connector: OnlyConnector = None,
+    entity: OnlyEntity = None,
+    tenant: OnlyTenant = None,
+    undecided: Annotated[bool, typer.Option("--undecided", help="What waits for approval instead.")] = False,
+    past: Annotated[bool, typer.Option("--history", help="Also versions that don't hold.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the mappings in force, provisional ones too."""
+    with open_registry() as pool:
+        if undecided:
+            found = Approvals(pool).find(UndecidedFilter(tenant, connector, entity))
+        else:
+            found = MappingStore(pool).list_mappings(tenant=tenant, connector=connector, entity=entity, history=past)
+    none = "No mappings. `aam mappings seed` imports those of the connectors that AAM knows."
+    show_versions(found, as_json=as_json, none="Nothing waits." if undecided else none)
+
+
+app.command()(show)
+app.command()(history)
+app.command()(diff)
 
 
 @app.command("set")
@@ -30,83 +70,69 @@ def set_mapping(
     connector: Connector,
     entity: Entity,
     target: Target,
-    source: Annotated[str | None, typer.Option("--from", help="Source path; none for a constant.")] = None,
+    source: Source = None,
     tenant: Tenant = ANY_TENANT,
-    op: Annotated[str, typer.Option("--op", help="Transform, e.g. epoch_seconds.")] = "copy",
-    params: Annotated[
-        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Constant of the transform; JSON or text.")
-    ] = None,
-    inputs: Annotated[list[str] | None, typer.Option("--input", help="Further source path of the transform.")] = None,
-    fallbacks: Annotated[
-        list[str] | None, typer.Option("--fallback", help="Source path to read where --from has nothing.")
-    ] = None,
-    confidence: Annotated[float, typer.Option("--confidence", min=0, max=1)] = 1.0,
+    op: Op = "copy",
+    params: Params = None,
+    inputs: Inputs = None,
+    fallbacks: Fallbacks = None,
+    confidence: Confidence = 1.0,
     primary_key: Annotated[
         list[str] | None,
         typer.Option("--primary-key", help="Source path that identifies a record; repeat if composite."),
     ] = None,
+    reason: Reason = "",
+    as_json: Json = False,
 ) -> None:
-    """Make a source path the one that a canonical field is read from; replaces what was."""
-    canonical_entity, canonical_field = _target(target)
-    mapping = _mapping(
-        canonical_entity=canonical_entity,
-        canonical_field=canonical_field,
-        source_field=source,
-        fallbacks=fallbacks or (),
-        transform={"op": op, "inputs": inputs or (), "params": _params(params or [])},
-        confidence=confidence,
+    """Make a source path the one that a canonical field is read from, at once; replaces what was."""
+    mapping = build_mapping(
+        target, source, op=op, params=params, inputs=inputs, fallbacks=fallbacks, confidence=confidence
     )
     with open_registry() as pool:
-        store = MappingStore(pool)
+        store = MappingStore(pool, bar_self_approval=registry_settings().bar_self_approval)
         declaration = None
         if primary_key:
             known = store.load_set(tenant, connector, entity)
             declaration = Declaration(tuple(primary_key), known.ignored if known else ())
         edit = SetEdit((tenant, connector, entity), mappings=(mapping,), declaration=declaration)
-        revision = store.apply([edit], method="manual", actor=current_actor())
-    write_line(f"{connector}/{entity}: {target} ← {source or 'constant'}, revision {revision}")
+        revision = store.apply([edit], method="manual", actor=current_actor(), reason=reason)
+    _say_revision(f"{connector}/{entity}: {target} ← {source or 'constant'}", revision, as_json=as_json)
 
 
 @app.command()
-def remove(connector: Connector, entity: Entity, target: Target, tenant: Tenant = ANY_TENANT) -> None:
+def remove(
+    connector: Connector,
+    entity: Entity,
+    target: Target,
+    tenant: Tenant = ANY_TENANT,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
     """Leave a canonical field without a mapping; its source goes to custom fields."""
     with open_registry() as pool:
-        revision = MappingStore(pool).remove_mapping(
+        store = MappingStore(pool, bar_self_approval=registry_settings().bar_self_approval)
+        revision = store.remove_mapping(
             tenant=tenant,
             connector=connector,
             entity=entity,
-            target=_target(target),
+            target=parse_target(target),
             method="manual",
             actor=current_actor(),
+            reason=reason,
         )
-    write_line(f"{connector}/{entity}: {target} has no mapping, revision {revision}")
+    _say_revision(f"{connector}/{entity}: {target} has no mapping", revision, as_json=as_json)
 
 
-@app.command("list")
-def list_mappings(
-    connector: Annotated[str | None, typer.Option("--connector", help="Only this source system.")] = None,
-    entity: Annotated[str | None, typer.Option("--entity", help="Only this kind of record.")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant's own; * for those of all.")] = None,
-    history: Annotated[bool, typer.Option("--history", help="Also versions that no longer hold.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Show the mappings in force."""
-    with open_registry() as pool:
-        found = MappingStore(pool).list_mappings(tenant=tenant, connector=connector, entity=entity, history=history)
-    if as_json:
-        for stored in found:
-            write_json(_as_json(stored))
-        return
-    if not found:
-        say("No mappings. `aam mappings seed` imports those of the connectors that AAM knows.")
-        return
-    columns = ("tenant", "source", "from", "to", "transform", "confidence", "method", "status", "version")
-    write_table(columns, [_row(stored) for stored in found])
+app.command()(propose)
+app.command()(approve)
+app.command()(reject)
+app.command()(rollback)
 
 
 @app.command()
 def seed(
     connectors: Annotated[list[str] | None, typer.Option("--connector", help="Only this one; can be repeated.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Import the mappings that AAM brings along; what a person set, approved or removed stays as it is."""
     strangers = sorted(set(connectors or ()) - set(connector_names()))
@@ -117,80 +143,16 @@ def seed(
     with open_registry() as pool:
         revision = MappingStore(pool).import_seed(sets, actor=current_actor())
     names = sorted({seeded.connector for seeded in sets})
-    write_line(f"{', '.join(names)}: {sum(len(s.mappings) for s in sets)} mappings, revision {revision}")
+    count = sum(len(seeded.mappings) for seeded in sets)
+    _say_revision(f"{', '.join(names)}: {count} mappings", revision, as_json=as_json)
 
 
 app.command("import")(import_files)
 app.command("export")(export_files)
 
 
-def _target(text: str) -> tuple[str, str]:
-    entity, dot, field = text.partition(".")
-    if not (entity and dot and field):
-        raise typer.BadParameter(f"{text!r} is not ENTITY.FIELD", param_hint="--to")
-    return entity, field
-
-
-def _params(pairs: list[str]) -> dict[str, Any]:
-    """`k=v` pairs; a value that is JSON is what it says (numbers, objects), any other is text."""
-    params: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals):
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--param")
-        try:
-            params[name] = json.loads(value)
-        except ValueError:
-            params[name] = value
-    return params
-
-
-def _mapping(**fields: Any) -> Mapping:
-    try:
-        return Mapping.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidMapping(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def _row(stored: StoredMapping) -> tuple[object, ...]:
-    tenant, connector, entity = stored.key
-    mapping = stored.mapping
-    paths = [mapping.source_field or "", *mapping.fallbacks]
-    return (
-        tenant,
-        f"{connector}/{entity}",
-        " or ".join(paths),
-        f"{mapping.canonical_entity}.{mapping.canonical_field}",
-        _transform(mapping),
-        f"{mapping.confidence:.2f}",
-        stored.method,
-        stored.status if stored.is_active or stored.status == "removed" else "replaced",
-        stored.version,
-    )
-
-
-def _transform(mapping: Mapping) -> str:
-    transform = mapping.transform
-    params = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in transform.params.items())
-    details = ", ".join(filter(None, [*transform.inputs, params if len(params) <= 40 else "…"]))
-    return f"{transform.op}({details})" if details else transform.op
-
-
-def _as_json(stored: StoredMapping) -> dict[str, Any]:
-    tenant, connector, entity = stored.key
-    return {
-        "tenant": tenant,
-        "connector": connector,
-        "entity": entity,
-        **stored.mapping.model_dump(mode="json"),
-        "status": stored.status,
-        "method": stored.method,
-        "created_by": stored.created_by,
-        "approved_by": stored.approved_by,
-        "approved_at": stored.approved_at.isoformat() if stored.approved_at else None,
-        "version": stored.version,
-        "revision": stored.revision,
-        "is_active": stored.is_active,
-        "created_at": stored.created_at.isoformat(),
-    }
+def _say_revision(what: str, revision: int, *, as_json: bool) -> None:
+    if as_json:
+        write_json({"revision": revision})
+    else:
+        write_line(f"{what}, revision {revision}")
