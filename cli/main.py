@@ -27,7 +27,7 @@ COMMANDS = {
     "migrate": ("cli.migrate", "Bring the registry's database up to date."),
     "mappings": ("cli.mappings", "List and change mappings, import the seeds."),
     "explain": ("cli.explain", "Why a source field became what it is."),
-    "connectors": ("cli.connectors", "Sources to pull from: their specs, and what their records look like."),
+    "connectors": ("cli.connectors", "Pull from vendors: specs, connections, syncs."),
     "sandbox": ("cli.sandbox", "Local vendors to try connectors on, with drift and bad days."),
     "worker": ("cli.worker", "Run the agents: raw records in, canonical events out."),
     "gateway": ("cli.gateway", "Serve the API and the schemas."),
