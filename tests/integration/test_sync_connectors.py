@@ -170,8 +170,8 @@ def test_a_test_shows_paging_counts_and_schema_and_writes_nothing(pulled: Pulled
 
 def test_a_secret_is_piped_stored_and_never_shown(pulled: Pulled) -> None:
     command = [
-        sys.executable, "-m", "cli", "connectors", "add", "stripe", "--tenant", "acme", "--secret", "api_key=-", "--json",
-        "--base-url", f"{pulled.url}/stripe",
+        sys.executable, "-m", "cli", "connectors", "add", "stripe", "--tenant", "acme", "--secret", "api_key=-",
+        "--json", "--base-url", f"{pulled.url}/stripe",
     ]  # fmt: skip
     done = subprocess.run(
         command, env=pulled.mesh.env, input="sandbox-token\n", capture_output=True, text=True, check=False
