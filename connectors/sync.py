@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from connectors.errors import ActionRequired, BadResponse
 from connectors.expressions import expression, is_true
@@ -33,8 +33,7 @@ CLOCK_SKEW_SECONDS: Final = 3_600
 _QUEUED_BATCHES: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
+class SourceRecord(NamedTuple):
     """One record for the raw topic. `value` is the vendor's JSON; None with a `record_id` for what is gone."""
 
     entity: str
@@ -236,7 +235,7 @@ class EntitySync:
     async def _listing(self, listing: _Listing) -> AsyncIterator[Batch]:
         shape = _Shape(listing, self._vendor.spec.entities)
         async for page, records, changed in self._pages(listing):
-            made = [shape.record(record) for record in records]
+            made = shape.records(records)
             observed = round(self._vendor.clock.now() * 1000)
             position = listing.position.model_copy(deep=True)
             yield Batch(
@@ -407,7 +406,13 @@ class _Shape:
         self._id = expression(deletes.id) if deletes and deletes.id else None
         self._key = listing.reader.key_text
 
-    def record(self, record: dict[str, Any]) -> SourceRecord:
+    def records(self, records: Sequence[dict[str, Any]]) -> list[SourceRecord]:
+        if self._gone is None and not self._always:
+            name = self._name
+            return [SourceRecord(name, value) for value in map(dump, records)]
+        return [self._record(record) for record in records]
+
+    def _record(self, record: dict[str, Any]) -> SourceRecord:
         if not self._always and (self._gone is None or not is_true(self._gone(record))):
             return SourceRecord(self._name, dump(record))
         if self._id is None and self._of is None:
@@ -447,15 +452,27 @@ def _newer(
     if incremental is None or incremental.field is None:
         return records, False
     read, form = expression(incremental.field), incremental.field_format or incremental.format
-    wanted = []
-    for record in records:
-        mark = read_mark(read(record), form)
-        if mark is not None and (run.highest is None or mark > run.highest):  # type: ignore[operator]  # one form
-            run.highest = mark
-        if incremental.mode != "client" or run.since is None or mark is None or mark >= run.since:  # type: ignore[operator]
-            wanted.append(record)
+    values = [read(record) for record in records]
+    marks = _marks(values, form) if incremental.mode != "client" else [read_mark(value, form) for value in values]
+    found = [mark for mark in marks if mark is not None]
+    if found:
+        highest: Any = max(found)
+        run.highest = highest if run.highest is None else max(run.highest, highest)
+    if incremental.mode != "client" or run.since is None:
+        return records, False
+    since: Any = run.since
+    wanted = [record for record, mark in zip(records, marks, strict=True) if mark is None or mark >= since]
     ends = incremental.mode == "client" and incremental.order == "descending"
     return wanted, bool(ends and records and not wanted)
+
+
+def _marks(values: Sequence[Any], form: str) -> list[Mark | None]:
+    """The marks of a page; of times all written alike only the latest, which is all that matters then."""
+    texts = {len(value) for value in values if value.__class__ is str}
+    alike = (
+        form == "iso8601" and len(texts) == 1 and all(value.__class__ is str and value[-1:] == "Z" for value in values)
+    )
+    return [read_mark(value, form) for value in ([max(values)] if alike else values)]
 
 
 def _window_end(incremental: Incremental, since: Mark | None, until: Mark | None) -> Mark | None:
