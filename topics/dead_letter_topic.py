@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException, Producer
 from schemas.failures import TransientError
 from topics.clients import as_aam_error, make_producer
 from topics.dead_letter import DeadLetter, read_dead_letter, retried_marker, retried_offset, retry_of
-from topics.kafka_record import OutgoingRecord, size_bytes
+from topics.kafka_record import OutgoingRecord, RawCoordinates, size_bytes
 from topics.read_topic import Until, read_topic
 from topics.settings import KafkaSettings
 
@@ -166,13 +166,22 @@ def _commit(producer: Producer, settings: KafkaSettings, chunk: list[DeadLetter]
         try:
             for letter in chunk:
                 if letter.failed_at is not None:
-                    _send(producer, letter.failed_at.topic, letter.failed_at.partition, retry_of(letter))
+                    _send(producer, *_way_back(letter.failed_at, settings), retry_of(letter))
                     _send(producer, settings.names.dead_letters, letter.partition, retried_marker(letter))
             producer.commit_transaction(TRANSACTION_SECONDS)
         except (KafkaException, BufferError) as error:
             if not _is_fatal(error):
                 producer.abort_transaction(TRANSACTION_SECONDS)
             raise
+
+
+def _way_back(failed_at: RawCoordinates, settings: KafkaSettings) -> tuple[str, int]:
+    """(topic, partition) of a retry: where it failed; our raw topic where that is another's (AAM_RAW_TOPICS)."""
+    raw_records = settings.names.raw_records
+    if settings.raw_bindings.find(failed_at.topic) is None:
+        return failed_at.topic, failed_at.partition
+    partitions = next(spec.partitions for spec in settings.catalogue() if spec.name == raw_records)
+    return raw_records, failed_at.partition % partitions
 
 
 def _send(producer: Producer, topic: str, partition: int, record: OutgoingRecord) -> None:
