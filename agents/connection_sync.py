@@ -33,7 +33,7 @@ from topics.kafka_record import Headers
 
 CHECKPOINT_SECONDS: Final = 2.0
 AGAIN_SECONDS: Final = 300.0
-UNDELIVERED_RECORDS: Final = 20_000
+UNDELIVERED_RECORDS: Final = 4_000
 RAW_LIMIT_BYTES: Final = 1_000_000  # 1 MiB with room for headers
 
 Progress = Callable[[str, int, int | None], None]

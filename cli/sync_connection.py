@@ -4,6 +4,7 @@ What is read and written is up to `connectors` and `agents.connection_sync`; thi
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,9 @@ from registry.connections import Connections, StoredConnection
 from registry.secrets import Secrets, SecretSettings
 from schemas.failures import AamError, Misconfigured
 from topics.clients import make_producer
+
+GC_THRESHOLD = (100_000, 50, 100)
+"""Records are trees without cycles: looking for cycles as often as usual takes a fifth of the time."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 Tenant = Annotated[str, typer.Option(help="Whose connection it is.")]
@@ -67,6 +71,7 @@ def sync(
 ) -> None:
     """Read what is new and send it to the raw topic. Interrupted, it goes on from there next time."""
     kafka, settings = kafka_settings(), load_settings(ConnectorSettings)
+    gc.set_threshold(*GC_THRESHOLD)
     started = time.monotonic()
     with open_registry() as pool:
         connections = Connections(pool)
