@@ -6,7 +6,7 @@
 import random
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -75,10 +75,10 @@ class SandboxApp:
         made = self.generated.get(name)
         if made is None:
             return None
-        document = orjson.dumps(openapi_document(made, self.settings.seed))
+        document = cache(lambda: orjson.dumps(openapi_document(made, self.settings.seed)))
         return self._played(playing(made), {"/openapi.json": document})
 
-    def _played(self, vendor: Vendor, documents: Mapping[str, bytes] | None = None) -> PlayedVendor:
+    def _played(self, vendor: Vendor, documents: Mapping[str, Callable[[], bytes]] | None = None) -> PlayedVendor:
         return PlayedVendor(vendor, self.settings.records, self.settings.seed, self._limits, documents)
 
     def _strikes(self, fault: Fault) -> bool:

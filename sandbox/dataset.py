@@ -1,4 +1,4 @@
-"""The records of one entity: a pool made once by its template, and any number of records from it by index.
+"""The records of one entity: a pool that its template makes bit by bit, and any number of records from it by index.
 
 A record of the pool is cut into the bytes that stay and the slots that an index fills: a page of a hundred records
 costs a fraction of a millisecond. What drift changed is a change of the pool. Which records a request means is decided
@@ -22,6 +22,7 @@ from sandbox.templates import compile_template
 from sandbox.vendor import Entity, Vendor
 
 _SELECTIONS: Final = 16
+_FAR: Final = 1_000_003
 _SLOT: Final = re.compile(f'("?){SLOT_START}([^{SLOT_END}]*){SLOT_END}("?)'.encode())
 
 Record = dict[str, Any]
@@ -37,8 +38,11 @@ class Dataset:
         self.count = count_of(vendor, name, records)
         self.clock = Clock(self.count)
         self.ids = ids_of(self.entity)
-        self._records, self._seed, self._changes = records, seed, changes
-        self._cuts: dict[tuple[str, ...] | None, list[Cut]] = {}
+        self._records, self._changes = records, changes
+        self._size = min(self.vendor.pool, self.count)
+        self._kind = seed ^ zlib.crc32(f"{vendor.name}/{self.entity.like or name}".encode())
+        self._made: dict[int, Record] = {}
+        self._cuts: dict[tuple[str, ...] | None, dict[int, Cut]] = {}
 
     @property
     def each(self) -> int:
@@ -55,16 +59,19 @@ class Dataset:
         parents = self.count // self.each
         return index if index is not None and 0 <= index < parents else None
 
+    def made(self, place: int) -> Record:
+        """The made record at a place of the pool, its slots open."""
+        if place not in self._made:
+            chance = random.Random(self._kind * _FAR + place)  # noqa: S311  # invented records are no secret
+            fake = _faker()
+            fake.seed_instance(chance.getrandbits(64))
+            record = self._make(Scene(fake, chance, self._reference))
+            (self._made[place],) = apply_changes([record], self._changes)
+        return self._made[place]
+
     @cached_property
-    def pool(self) -> list[Record]:
-        """Made records with their slots open."""
-        kind = zlib.crc32(f"{self.vendor.name}/{self.entity.like or self.name}".encode())
-        scene_random = random.Random(self._seed ^ kind)  # noqa: S311  # invented records are no secret
-        fake = _faker()
-        fake.seed_instance(scene_random.getrandbits(64))
-        make = compile_template(expand(self.entity.record, self.vendor.parts))
-        pool = [make(Scene(fake, scene_random, self._reference)) for _ in range(min(self.vendor.pool, self.count))]
-        return apply_changes(pool, self._changes)
+    def _make(self) -> Callable[[Scene], Record]:
+        return compile_template(expand(self.entity.record, self.vendor.parts))
 
     def _reference(self, entity: str, chance: random.Random) -> Any:
         ids = ids_of(self.vendor.entities[entity])["id"]
@@ -72,15 +79,15 @@ class Dataset:
 
     def key_fields(self) -> list[str]:
         """The fields that hold a record's own id and nothing else."""
-        return [name for name, value in self.pool[0].items() if value == slot("id") or value == slot("key:id")]
+        return [name for name, value in self.made(0).items() if value == slot("id") or value == slot("key:id")]
 
     def write(self, indexes: Iterable[int], select: tuple[str, ...] | None = None) -> list[bytes]:
         """The JSON of the records at `indexes`; of each only the fields in `select`, if that isn't None."""
-        cuts = self._cut(select)
-        size = len(cuts)
+        cuts, size = self._cuts_of(select), self._size
         written = []
         for index in indexes:
-            text, slots = cuts[index % size]
+            place = index % size
+            text, slots = cuts.get(place) or self._cut(cuts, place, select)
             written.append(text % tuple([slot(index) for slot in slots]))
         return written
 
@@ -89,13 +96,17 @@ class Dataset:
         made: Record = orjson.loads(self.write([index], select)[0])
         return made
 
-    def _cut(self, select: tuple[str, ...] | None) -> list[Cut]:
+    def _cuts_of(self, select: tuple[str, ...] | None) -> dict[int, Cut]:
         if select not in self._cuts:
             if len(self._cuts) >= _SELECTIONS:
                 self._cuts.clear()
-            pool = self.pool if select is None else [self._chosen(record, select) for record in self.pool]
-            self._cuts[select] = [self._cut_record(record) for record in pool]
+            self._cuts[select] = {}
         return self._cuts[select]
+
+    def _cut(self, cuts: dict[int, Cut], place: int, select: tuple[str, ...] | None) -> Cut:
+        record = self.made(place)
+        cuts[place] = cut = self._cut_record(record if select is None else self._chosen(record, select))
+        return cut
 
     def _chosen(self, record: Record, select: tuple[str, ...]) -> Record:
         chosen = self.entity.select
@@ -126,7 +137,7 @@ class Dataset:
 
 @cache
 def _faker() -> Faker:
-    """One for all pools of a process, seeded anew for each: making one takes longer than a small pool."""
+    """One for a process, seeded anew for every record: making one takes long."""
     return Faker("en_US", use_weighting=False)  # weighting by frequency of names costs half of the time
 
 

@@ -173,7 +173,7 @@ def _written(
 ) -> tuple[list[bytes], dict[str, Any]]:
     if dataset.entity.shape == "plain":
         return dataset.write(indexes, select), {}
-    columns = ga4_columns(asked.body, dataset.pool[0])
+    columns = ga4_columns(asked.body, dataset.made(0))
     if columns is None:
         raise BadRequest("Did you mean another dimension or metric? The API doesn't know one of those asked for.")
     rows = [ga4_row(orjson.loads(text), columns) for text in dataset.write(indexes)]

@@ -25,10 +25,15 @@ _JSON: Final = "application/json; charset=utf-8"
 
 
 class PlayedVendor:
-    """A vendor with its records. `documents` are further paths and their JSON, such as an OpenAPI document."""
+    """A vendor with its records. `documents` are further paths and what writes their JSON."""
 
     def __init__(
-        self, vendor: Vendor, records: int, seed: int, limits: Limits, documents: Mapping[str, bytes] | None = None
+        self,
+        vendor: Vendor,
+        records: int,
+        seed: int,
+        limits: Limits,
+        documents: Mapping[str, Callable[[], bytes]] | None = None,
     ) -> None:
         self.vendor = vendor
         self._records, self._seed, self._limits = records, seed, limits
@@ -93,7 +98,7 @@ class PlayedVendor:
 
     def _plain(self, entity: str | None, asked: Asked, commands: Commands, kinds: Mapping[str, Fault]) -> Reply:
         if entity is None:
-            return Reply(200, self._documents[asked.path])
+            return Reply(200, self._documents[asked.path]())
         changes = commands.drift.get(f"{self.vendor.name}/{entity}", ())
         if self._asks_for_fields(asked, self.vendor.entities[entity]):
             return Reply(200, list_fields(self.dataset(entity, changes)))

@@ -77,7 +77,13 @@ def _child(settings: SandboxSettings, listening: socket.socket, ready: object) -
 
 
 def _socket(settings: SandboxSettings) -> socket.socket:
+    # asyncio switches Nagle's algorithm off only where the socket names its protocol: else small answers wait 40 ms
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((settings.host, settings.port), backlog=_BACKLOG)
+        listening.bind((settings.host, settings.port))
+        listening.listen(_BACKLOG)
     except OSError as error:
+        listening.close()
         raise Misconfigured(f"can't listen on {settings.host}:{settings.port}: {error.strerror}") from error
+    return listening

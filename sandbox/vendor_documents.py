@@ -12,7 +12,7 @@ from sandbox.generated_vendors import MadeEntity, MadeVendor
 from sandbox.vendor import Vendor
 
 SAMPLES: Final = 8
-_POOL: Final = 40
+_POOL: Final = 100
 _FORMATS: Final = {"date": "date", "date-time": "date-time"}
 _TYPES: Final = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean", "date": "date"} | {
     "date-time": "datetime", "object": "object", "array": "array", "*": "text",
