@@ -1,5 +1,6 @@
 """Syncs against a vendor in memory: everything arrives, resumes where it was, and bad answers give no records."""
 
+import asyncio
 import gzip
 import json
 import re
@@ -383,3 +384,23 @@ def test_a_vendor_that_stays_away_is_given_up(fake: Any, run: Any) -> None:
     run(store.take(vendor))
     assert isinstance(store.error(), VendorUnavailable)
     assert len(fake.seen) == 3
+
+
+def test_a_vendor_that_hangs_holds_up_no_other(fake: Any, run: Any) -> None:
+    async def work() -> None:
+        answered = asyncio.Event()
+
+        async def hanging(_: httpx.Request) -> httpx.Response:
+            await answered.wait()
+            return reply({"data": [{"id": 1}]})
+
+        slow, quick = Store(), Store()
+        waiting = asyncio.create_task(slow.take(fake.vendor(hanging, entity={"pagination": "none"})))
+        await quick.take(fake.vendor(paged(items(5)), entity={"pagination": CURSOR}))
+        assert quick.ids() == [0, 1, 2, 3, 4]
+        assert not waiting.done()
+        answered.set()
+        await waiting
+        assert slow.ids() == [1]
+
+    run(asyncio.wait_for(work(), 10))
