@@ -5,6 +5,7 @@ positions, so that a sync that was thought dead can't set back its successor. Wh
 `connectors.sync_state`; secrets' values to `registry.secrets`.
 """
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,7 @@ from registry.secrets import KINDS, STATEMENTS
 
 Status = Literal["active", "paused", "action_required"]
 CLAIM_SECONDS: Final = 120.0
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
 PositionKey = tuple[str, str]
 """(entity, parent's key; '' without a parent)"""
 
@@ -174,6 +176,11 @@ class Connections:
 
 
 def _columns(new: NewConnection) -> dict[str, Any]:
+    for what, name in (("tenant", new.tenant), ("id", new.id)):
+        if not _NAME.fullmatch(name):
+            raise errors.InvalidDecision(
+                f"a connection's {what} is 1 to 200 of letters, digits and _.:-, starting with a letter or digit"
+            )
     return {
         "tenant": new.tenant,
         "id": new.id,

@@ -52,6 +52,12 @@ def test_a_value_in_place_of_a_reference_is_refused_and_not_shown(connections: C
     assert "sk_live_1" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("tenant", "identity"), [("*", "x"), ("acme", "a/b"), ("acme", ""), ("acme", "a b")])
+def test_what_no_header_could_carry_is_refused(connections: Connections, tenant: str, identity: str) -> None:
+    with pytest.raises(InvalidDecision, match="1 to 200 of letters"):
+        connections.add(NewConnection(tenant, identity, "stripe"), actor="me")
+
+
 def test_one_sync_at_a_time_and_only_it_writes_positions(connections: Connections) -> None:
     first = connections.claim("acme", "zd-eu")
     assert first is not None
