@@ -5,7 +5,7 @@ person has decided about a field, no proposal changes. While Postgres is down, i
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -92,7 +92,8 @@ class MappingDecider:
         decided = self._write(pool, proposal, refused={})
         ReviewQueue(pool).add(list(_review_items(decided)))
         settled = [d.path for d in decided.decisions if d.verdict in (Verdict.ACTIVE, Verdict.NOTHING)]
-        _withdraw(pool, _key(proposal), settled)
+        if settled:
+            ReviewQueue(pool).withdraw([(*_key(proposal), path) for path in settled])
         for decision in decided.decisions:
             metrics.FIELDS_DECIDED.labels(proposal.method, str(decision.verdict)).inc()
 
@@ -331,9 +332,3 @@ def _told(field: FieldEvidence) -> dict[str, Any]:
         "remark": field.remark,
         "profile": _profile(field),
     }
-
-
-def _withdraw(pool: Pool, key: Key, paths: Collection[str]) -> None:
-    withdraw = getattr(ReviewQueue(pool), "withdraw", None)
-    if withdraw is not None and paths:
-        withdraw([(*key, path) for path in paths])

@@ -67,6 +67,7 @@ class SchemaObserver:
     def _novel(self, change: SchemaChange, added: set[str]) -> Iterator[NovelField]:
         mapping_set = self._table().composed(change.tenant, change.connector, change.entity)
         known = _known_paths(mapping_set) if mapping_set is not None else set()
+        known.update(change.primary_key)  # what identifies records is told by every event
         if mapping_set is None and added:
             yield _unknown(change)
         for field in change.fields:

@@ -1,0 +1,105 @@
+"""Who answers while vendors are onboarded: a person who knows, for the first ones, and a model that reads names.
+
+The person confirms what each vendor's entity is, wherever that is in doubt, and settles the open fields of the first
+vendors for all tenants; everything else waits in review. The model is a stand-in, no oracle: it takes the candidate
+whose name is most like the field's, so what it costs is real and what it knows is little.
+"""
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from rapidfuzz import fuzz
+
+from benchmarks.onboarding_vendors import Truth
+from mapping.mapping_set import Transform
+from registry.errors import InvalidDecision, InvalidMapping
+from registry.pool import Pool
+from registry.review import ReviewFilter, ReviewGroup, ReviewQueue
+
+PAUSE_SECONDS: Final = 0.5
+AT_ONCE: Final = 500
+_ALIKE: Final = 80.0
+
+
+def answer_by_names(message: dict[str, Any]) -> dict[str, Any]:
+    """What the stand-in for a language model answers to a question."""
+    return {key: _answer(field) for key, field in message["source_fields"].items()}
+
+
+def _answer(field: Mapping[str, Any]) -> dict[str, Any]:
+    name = _words(field["name"].rpartition(".")[2])
+    scores = {c: fuzz.token_sort_ratio(name, _words(c.rpartition(".")[2])) for c in field["candidates"] if c != "none"}
+    best = max(scores, key=lambda candidate: scores[candidate], default="none")
+    if scores.get(best, 0.0) < _ALIKE:
+        return {"target": "none", "transform": "unsure", "confidence": 0.7}
+    return {"target": best, "transform": "copy", "confidence": 0.9}
+
+
+def _words(name: str) -> str:
+    return " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name)).lower()
+
+
+class Reviewer:
+    """Answers the queue in a thread until stopped. `settles`: connectors whose fields are settled, too."""
+
+    def __init__(self, pool: Pool, truths: Mapping[str, Truth], settles: Collection[str]) -> None:
+        self.answers: Counter[str] = Counter()
+        self._queue = ReviewQueue(pool)
+        self._truths = truths
+        self._settles = set(settles)
+        self._left_alone: set[int] = set()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._review, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the last answer is given."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _review(self) -> None:
+        while not self._stopping.wait(PAUSE_SECONDS):
+            self.round()
+
+    def round(self) -> int:
+        """Answer what is open; how many answers were given."""
+        given = 0
+        for group in self._open():
+            if group.id in self._left_alone:
+                continue
+            try:
+                given += self._answer(group)
+            except (InvalidDecision, InvalidMapping):
+                self.answers["impossible"] += 1
+                self._left_alone.add(group.id)
+        return given
+
+    def _open(self) -> list[ReviewGroup]:
+        groups = [g for g in self._queue.list(limit=AT_ONCE) if not g.item.path]
+        for connector in self._settles:
+            groups += self._queue.list(ReviewFilter(connector=connector), limit=AT_ONCE)
+        return groups
+
+    def _answer(self, group: ReviewGroup) -> int:
+        truth = self._truths[group.item.connector]
+        if not group.item.path:
+            self._queue.choose(group.id, (truth.canonical_entity, ""), actor="person")
+            self.answers["entity"] += 1
+            return 1
+        field = truth.fields.get(group.item.path)
+        if field is None:
+            self._queue.ignore(group.id, actor="person", scope="connector")
+            self.answers["nothing"] += 1
+            return 1
+        transform = next((c["transform"] for c in group.item.candidates if c["field"] == field), None)
+        if transform is None:
+            self._queue.ignore(group.id, actor="person", scope="connector")  # what is right needs a step by hand
+            self.answers["by_hand"] += 1
+            return 1
+        target = (truth.canonical_entity, field)
+        self._queue.choose(group.id, target, Transform.model_validate(transform), "connector", actor="person")
+        self.answers["mapped"] += 1
+        return 1
