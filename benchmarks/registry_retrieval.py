@@ -69,7 +69,7 @@ def measure(pool: Pool, queries: int) -> tuple[list[dict[str, Any]], float, floa
             part = slice(start, min(size, start + PUT_ROWS))
             store.put(embedder, texts[part], vectors[part])
         put = size
-        times = _exact_times(pool, embedder, asked[: max(100, queries // 4)])
+        times = _exact_times(pool, embedder, asked[: max(50, queries // 8)])
         rows.append(_row(f"10 nearest of {size:,}, all compared", times))
     put_seconds = time.perf_counter() - started
     started = time.perf_counter()

@@ -22,10 +22,10 @@ from registry.queries import parse
 Kind = Literal["mapping", "target"]
 """A known mapping's source field, or a canonical field."""
 
-EXACT_ROWS: Final = 20_000
+EXACT_ROWS: Final = 10_000
 """Rows of a kind up to which comparing with all is quick enough (`make bench-registry` shows both ways)."""
 
-EF_SEARCH: Final = 200
+EF_SEARCH: Final = 160
 """Candidates that HNSW keeps while it looks: recall against time (github.com/pgvector/pgvector, Query Options)."""
 
 STATEMENTS: Final[Mapping[str, bytes]] = parse(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
@@ -202,10 +202,11 @@ def nearest_statement(found: VectorSet, kind: Kind, *, of_entity: bool, exact: b
     """The lookup. The kind stands in it as a literal, for the index covers one kind."""
     # An order by an expression, be it the same value, is none that the index could give.
     return sql.SQL(
-        "SELECT key, -(embedding <#> %(vector)s::{type}) FROM {table} WHERE kind = {kind}{entity}"
-        " ORDER BY (embedding <#> %(vector)s::{type}){exact} LIMIT %(k)s"
+        "SELECT key, -distance FROM ("
+        "SELECT key, (embedding <#> %(vector)s::{type}){exact} AS distance FROM {table} WHERE kind = {kind}{entity}"
+        " ORDER BY distance LIMIT %(k)s) AS nearest ORDER BY distance"
     ).format(
-        type=found.type,
+        type=sql.SQL(found.base_type),  # without the dimension: to check it would be a call for every row
         table=found.table,
         kind=sql.Literal(kind),
         entity=sql.SQL(" AND canonical_entity = %(entity)s" if of_entity else ""),
