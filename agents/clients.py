@@ -36,6 +36,8 @@ def batch_producer(kafka: KafkaSettings, settings: WorkerSettings, transactional
     """Opens producers for whole batches; each is flushed by its commit, so linger only fills their requests."""
     config: dict[str, Any] = {
         "linger.ms": 20,
+        # A new transaction is refused while the last one's markers are written; the client's 100 ms are many of those.
+        "retry.backoff.ms": 10,
         "queue.buffering.max.messages": 500_000,
         "queue.buffering.max.kbytes": 262_144,
         "delivery.report.only.error": True,

@@ -30,7 +30,6 @@ class WorkerSettings(BaseSettings):
     event_format: Literal["avro", "json"] = Field(default="avro", description="Encoding of canonical events.")
 
     batch_records: int = Field(default=10_000, ge=1, description="Most records in a batch.")
-    batch_linger_seconds: float = Field(default=0.1, ge=0, description="Longest wait for a fuller batch, under load.")
     batch_deadline_seconds: float = Field(default=30.0, gt=0, description="Longest work on one batch, then abort.")
     batch_attempts: int = Field(default=5, ge=1, description="Tries of one batch before the worker gives up.")
     retry_seconds: float = Field(default=0.5, gt=0, description="First pause before a replay; doubles, with jitter.")

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 POLL_SECONDS = 0.2
+GATHER_SECONDS = 0.005
 START_CHECK_SECONDS = 0.1
 STATS_SECONDS = 1.0
 # What a batch may take beyond its deadline to abort and to seek back before the watchdog ends the process.
@@ -67,28 +68,9 @@ class BatchLimits:
     """How large and how slow a batch may be; times in seconds. `attempts` None: it is tried for ever."""
 
     records: int
-    linger_seconds: float
     deadline_seconds: float
     attempts: int | None
     retry_seconds: float
-
-
-class Linger:
-    """How long to wait for a fuller batch: not at all when idle, about a commit's time under load.
-
-    A transaction costs by its number, not its size, so a batch that follows a large one may wait as long as the last
-    commit took; records that arrive meanwhile share its price.
-    """
-
-    BUSY_RECORDS = 200
-
-    def __init__(self, limit_seconds: float) -> None:
-        self._limit = limit_seconds
-        self.seconds = 0.0
-
-    def observe(self, *, records: int, commit_seconds: float) -> None:
-        """Learn from a committed batch."""
-        self.seconds = min(self._limit, commit_seconds) if records >= self.BUSY_RECORDS else 0.0
 
 
 @dataclass
@@ -134,7 +116,6 @@ class Source(Service):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-commit")
         self._flight: Flight | None = None
-        self._linger = Linger(limits.linger_seconds)
         self._listeners: list[Callable[[], None]] = []
         self._revoked: set[Partition] = set()
         self._fatal: Exception | None = None
@@ -258,9 +239,7 @@ class Source(Service):
     def _commit(self, batch: Batch) -> None:
         self._style.begin()
         batch.write(Writer(self._style.producer, time.monotonic() + self._limits.deadline_seconds))
-        started = time.monotonic()
         self._style.commit(as_partitions(next_offsets(batch.messages)), self._consumer)
-        self._linger.observe(records=len(batch.messages), commit_seconds=time.monotonic() - started)
 
     async def _rewound(self) -> bool:
         """End the failed batch's transaction and go back to where it began; whether that worked."""
@@ -313,12 +292,21 @@ class Source(Service):
         self._observe_lag()
         most = self._journal.limit(self._limits.records) if self._journal else self._limits.records
         messages = self._consumer.consume(1, POLL_SECONDS)
-        if messages and most > 1:
-            messages += self._consumer.consume(most - 1, self._linger.seconds)
+        if messages:
+            messages += self._gather(most - 1)
         records = [m for m in messages if self._is_record(m)]
         if self._revoked:
             records = self._without_revoked(records)
         return records
+
+    def _gather(self, most: int) -> list[Message]:
+        """What else is there, and what comes while the batch before commits: a transaction costs by its number and its
+        partitions, hardly by its size, so its duration is how long the next one may grow for nothing.
+        """
+        gathered: list[Message] = self._consumer.consume(most, 0) if most else []
+        while len(gathered) < most and self._flight is not None and not self._flight.landing.done():
+            gathered += self._consumer.consume(most - len(gathered), GATHER_SECONDS)
+        return gathered
 
     def _is_record(self, message: Message) -> bool:
         error = message.error()

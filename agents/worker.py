@@ -273,7 +273,6 @@ class Worker:
             open_consumer=lambda **extra: group_consumer(self._kafka, self._settings, agent, **extra),
             limits=BatchLimits(
                 records=records or self._settings.batch_records,
-                linger_seconds=self._settings.batch_linger_seconds,
                 deadline_seconds=deadline_seconds or self._settings.batch_deadline_seconds,
                 attempts=attempts,
                 retry_seconds=self._settings.retry_seconds,

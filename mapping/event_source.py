@@ -417,8 +417,10 @@ class EventSource:
         an_int = f"{variable}.__class__ is int"
         a_long = f"{an_int} and -{_LONGS_SAFE} < {variable} < {_LONGS_SAFE}"
         match plan.transform.op, _kind(plan):
-            case "copy", FieldKind.LONG:
+            case "copy" | "number", FieldKind.LONG:
                 return [(a_long, self._template("long", piece, variable))]
+            case "copy" | "number", FieldKind.DECIMAL:
+                return [(a_long, self._template("minor_units", piece, variable, "0"))]
             case "epoch_seconds", FieldKind.TIMESTAMP:
                 safe = f"{an_int} and -{_SECONDS_SAFE} < {variable} < {_SECONDS_SAFE}"
                 return [(safe, self._template("timestamp", piece, f"({variable} * 1000000)"))]

@@ -155,7 +155,6 @@ class Run:
         self.handle = handle
         self.limits = BatchLimits(
             records=50,
-            linger_seconds=0.0,
             deadline_seconds=deadline_seconds,
             attempts=attempts,
             retry_seconds=0.05,

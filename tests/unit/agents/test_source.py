@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from agents.source import BatchLimits, Linger, Source
+from agents.source import BatchLimits, Flight, Source
 from agents.watchdog import Watchdog
 from schemas.failures import Bug, Misconfigured
 
-LIMITS = BatchLimits(records=10, linger_seconds=0.0, deadline_seconds=1, attempts=1, retry_seconds=0.01)
+LIMITS = BatchLimits(records=10, deadline_seconds=1, attempts=1, retry_seconds=0.01)
 
 
 class FakeConsumer:
@@ -61,14 +62,21 @@ def places(*partitions: int) -> list[TopicPartition]:
     return [TopicPartition("t", partition) for partition in partitions]
 
 
-def test_an_idle_source_does_not_wait_and_a_busy_one_shares_the_price_of_its_commits() -> None:
-    linger = Linger(0.1)
-    linger.observe(records=3, commit_seconds=0.05)
-    assert linger.seconds == 0
-    linger.observe(records=5_000, commit_seconds=0.05)
-    assert linger.seconds == 0.05
-    linger.observe(records=5_000, commit_seconds=3.0)
-    assert linger.seconds == 0.1
+def test_a_batch_grows_while_the_one_before_it_commits_and_no_longer(message: Callable[..., Any]) -> None:
+    consumer = FakeConsumer([message({}, offset, the_topic="t") for offset in range(3)])
+    source = make_source(consumer)
+    assert [m.offset() for m in source._fetch()] == [0, 1, 2]
+    nothing: Any = None
+    source._flight = Flight(nothing, Future(), 0.0)
+    consumer.fed = [message({}, 3, the_topic="t")]
+
+    def one_more_and_landed() -> None:
+        if not source._flight.landing.done():  # type: ignore[union-attr]  # set above
+            consumer.fed.append(message({}, 4, the_topic="t"))
+            source._flight.landing.set_result(None)  # type: ignore[union-attr]  # as above
+
+    consumer.during = one_more_and_landed
+    assert [m.offset() for m in source._fetch()] == [3, 4]
 
 
 def test_records_of_a_partition_that_went_meanwhile_are_dropped(message: Callable[..., Any]) -> None:
