@@ -72,7 +72,7 @@ class Stage:
     def job(self, group: str, *, event_format: str, guarantee: str, commit_seconds: float | None) -> dict[str, Any]:
         """The job of one run, as its file holds it."""
         self.runs += 1
-        state = self.folder / f"state-{self.runs}"
+        state = self.folder / f"state-{self.shape.name}-{self.runs}"
         state.mkdir()
         job = Job(
             bootstrap_servers=self.kafka.bootstrap_servers,
