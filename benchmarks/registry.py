@@ -5,6 +5,7 @@ neighbours among 100,000 vectors, each beside the bar that it is held to.
 does nothing else: on two cores, what others use is missing from every figure.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ BARS: Final = {
 
 
 def main() -> None:
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each look at a worker's metric
     load, seconds, queries = os.getloadavg()[0], *((10, 400) if quick() else (30, 2_000))
     rows: list[dict[str, Any]] = []
     figures: dict[str, float] = {}
