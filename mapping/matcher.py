@@ -23,9 +23,10 @@ from mapping.concepts import ConceptIndex, load_thesaurus
 from mapping.corpus import Corpus
 from mapping.evidence import Evidence
 from mapping.field_tokens import Tokenizer
-from mapping.pair_features import PairReader, Question
+from mapping.pair_features import PairReader, PairSignals, Question
 from mapping.score_model import CANDIDATES, MatchModel
 from mapping.similarity import NameReader, WordWeights
+from mapping.trees import Doubles
 
 # signals shown with a candidate: what a person can make sense of
 SHOWN_SIGNALS: Final = (
@@ -81,8 +82,7 @@ class Matcher:
         if not fields or not targets:
             return [FieldMatch(field.path, (), 1.0) for field in fields]
         question = Question(connector, source_entity, canonical_entity, fields, targets)
-        signals = PairReader(self._tokenizer, self._reader, self._evidence).signals(question)
-        right, nothing = self.model.probabilities(signals.grids, signals.blend)
+        signals, right, nothing = self.score(question)
         best = np.argsort(-right, axis=1, kind="stable")[:, :CANDIDATES]
         shown = {name: signals.grids[name] for name in SHOWN_SIGNALS}
         return [
@@ -100,6 +100,13 @@ class Matcher:
             )
             for row, field in enumerate(fields)
         ]
+
+    def score(self, question: Question) -> tuple[PairSignals, Doubles, Doubles]:
+        """The signals of all pairs; (fields, targets): how likely each is right; (fields,): that none is. Needs at
+        least one field and one target."""
+        signals = PairReader(self._tokenizer, self._reader, self._evidence).signals(question)
+        right, nothing = self.model.probabilities(signals.grids, signals.blend)
+        return signals, right, nothing
 
     def match_entity(
         self,

@@ -1,0 +1,141 @@
+"""Judges a matcher on labelled mappings: how often it is right, and how far its confidence can be believed.
+
+A vendor is matched by what is known of the others. One query is one source field, its gold the set of canonical fields
+that it feeds; any of them is right, and for a field that feeds none, every accepted candidate is wrong. What figures
+that gives is in `inference.match_figures`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.fit_matcher import fit_matcher, fold_of
+from inference.label_rows import LabelledEntity, LabelRow, questions
+from mapping.candidates import Embedder, KnownMapping
+from mapping.corpus import Corpus
+from mapping.matcher import Matcher
+from mapping.score_model import MatchModel
+
+VENDOR_GROUPS: Final = 6
+
+Seeds = Callable[[str], Iterable[KnownMapping]]  # origin -> what else is known of its vocabulary
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+_EMPTY: Final = {
+    "origins": "U1",
+    "vendors": "U1",
+    "probability": "f8",
+    "right": "?",
+    "nothing": "f8",
+    "reciprocal_rank": "f8",
+    "mapped": "?",
+    "renamed": "?",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One entry a query: the best candidate's probability and whether it is right, the probability of "nothing", one
+    over the rank of the first right candidate (0 if there is none), and what the field is."""
+
+    origins: NDArray[np.str_]
+    vendors: NDArray[np.str_]
+    probability: Floats
+    right: Flags
+    nothing: Floats
+    reciprocal_rank: Floats
+    mapped: Flags
+    renamed: Flags  # or nothing: no field of equal name is its answer
+
+    def only(self, chosen: Flags) -> "Judged":
+        """The chosen queries."""
+        return Judged(**{name: getattr(self, name)[chosen] for name in self.__dataclass_fields__})
+
+
+def judge(rows: Sequence[LabelRow], model: MatchModel, embedder: Embedder, seeds: Seeds) -> Judged:
+    """What `model` makes of every field, with the rows of other vendors, and `seeds` of an origin, as its corpus."""
+    return joined(_judged(questions(rows), rows, model, embedder, seeds))
+
+
+def judge_refitted(
+    rows: Sequence[LabelRow],
+    embedder: Embedder,
+    seeds: Seeds,
+    *,
+    by_origin: bool,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Judged:
+    """The same by models that were fitted without what they are judged on: one group of vendors (neither in the fit
+    nor in the evidence that the fit saw), or a whole origin, its vocabulary unseen."""
+    groups: dict[str, list[LabelRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.origin if by_origin else f"vendor group {fold_of(row.vendor, VENDOR_GROUPS) + 1}"].append(row)
+    asked: dict[tuple[str, str], list[LabelledEntity]] = defaultdict(list)
+    for entity in questions(rows):
+        asked[entity.origin, entity.vendor].append(entity)
+    parts: list[Judged] = []
+    for name in sorted(groups):
+        progress(f"fitting without {name}")
+        held_out = {(row.origin, row.vendor) for row in groups[name]}
+        model = fit_matcher([row for row in rows if (row.origin, row.vendor) not in held_out], embedder)
+        entities = [entity for key in sorted(held_out) for entity in asked[key]]
+        parts.extend(_judged(entities, rows, model, embedder, seeds))
+    return joined(parts)
+
+
+def joined(parts: Iterable[Judged]) -> Judged:
+    """All queries of `parts`."""
+    found = list(parts)
+    return Judged(
+        **{
+            name: np.concatenate([getattr(part, name) for part in found]) if found else np.zeros(0, dtype=kind)
+            for name, kind in _EMPTY.items()
+        }
+    )
+
+
+def _judged(
+    entities: Sequence[LabelledEntity], rows: Sequence[LabelRow], model: MatchModel, embedder: Embedder, seeds: Seeds
+) -> Iterator[Judged]:
+    by_vendor: dict[str, dict[str, list[LabelledEntity]]] = defaultdict(lambda: defaultdict(list))
+    for entity in entities:
+        by_vendor[entity.origin][entity.vendor].append(entity)
+    for origin, vendors in by_vendor.items():
+        known = [row.known for row in rows if row.origin == origin]
+        seeded = list(seeds(origin))
+        matcher = Matcher(model, embedder, Corpus([*seeded, *known]))
+        spellings = {_bare(mapping.connector): mapping.connector for mapping in seeded}
+        for vendor, asked in vendors.items():
+            hidden = {vendor, spellings.get(_bare(vendor), vendor)}
+            view = matcher.hiding(hidden)
+            for entity in asked:
+                yield _judge_entity(entity, view)
+
+
+def _judge_entity(entity: LabelledEntity, matcher: Matcher) -> Judged:
+    _, right, nothing = matcher.score(entity.question)
+    gold = np.array([[target.name in fields for target in entity.question.targets] for fields in entity.gold])
+    order = np.argsort(-right, axis=1, kind="stable")
+    in_order = np.take_along_axis(gold, order, axis=1)
+    mapped = gold.any(axis=1)
+    each = np.arange(len(right))
+    return Judged(
+        origins=np.full(len(right), entity.origin),
+        vendors=np.full(len(right), entity.vendor),
+        probability=right[each, order[:, 0]],
+        right=in_order[:, 0],
+        nothing=nothing,
+        reciprocal_rank=np.where(mapped, 1 / (in_order.argmax(axis=1) + 1), 0.0),
+        mapped=mapped,
+        renamed=np.array(entity.renamed),
+    )
+
+
+def _bare(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
