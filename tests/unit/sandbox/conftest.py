@@ -12,6 +12,7 @@ from connectors.egress import Egress
 from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
 from connectors.sync import Batch, EntityEnd, SourceRecord, sync
+from connectors.sync_state import Position, StateKey, States
 from connectors.vendor import Access, Vendor
 from registry.seeds import load_spec
 from sandbox.admin import CREDENTIALS
@@ -60,6 +61,7 @@ class SyncedEntity:
 
     def __init__(self) -> None:
         self.records: list[SourceRecord] = []
+        self.positions: dict[StateKey, Position] = {}
         self.error: Exception | None = None
 
 
@@ -71,16 +73,19 @@ def connected(app: SandboxApp, connector: str, **settings: Any) -> tuple[Vendor,
     return Vendor(load_spec(connector), access, egress, LimitBook(RealClock()), own), egress
 
 
-def full_sync(app: SandboxApp, connector: str, names: Iterable[str], **settings: Any) -> Mapping[str, SyncedEntity]:
-    """A full sync of the entities of `names`."""
+def full_sync(
+    app: SandboxApp, connector: str, names: Iterable[str], states: States | None = None, **settings: Any
+) -> Mapping[str, SyncedEntity]:
+    """A sync of the entities of `names`, of everything or from `states`."""
 
     async def run() -> dict[str, SyncedEntity]:
         vendor, egress = connected(app, connector, **settings)
         found = {name: SyncedEntity() for name in names}
         async with egress:
-            async for item in sync(vendor, names, {}):
+            async for item in sync(vendor, names, states or {}):
                 if isinstance(item, Batch):
                     found[item.entity].records.extend(item.records)
+                    found[item.entity].positions |= item.positions
                 elif isinstance(item, EntityEnd):
                     found[item.entity].error = item.error
         return found

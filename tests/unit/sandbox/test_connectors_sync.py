@@ -84,3 +84,28 @@ def test_every_entity_syncs_whole_and_becomes_events(
             assert event["aam"]["unconverted"] == {}
             assert not event["aam"]["source_id"].startswith("content:")
             assert any(event[field] for field in IDENTITY[entity])
+
+
+@pytest.mark.parametrize(
+    ("connector", "entity", "most"),
+    [
+        ("salesforce", "contact", 1),
+        ("zendesk", "ticket", 1),
+        ("pipedrive", "deal", 1),
+        ("dynamics365", "contact", 0),
+        ("intercom", "contact", 1),
+        ("stripe", "customer", 1),
+        ("github", "issue", 1),
+        ("slack", "message", 1),
+        ("google_analytics", "sessions", 1),
+    ],
+)
+def test_the_next_sync_asks_only_for_what_changed(
+    connector: str, entity: str, most: int, sandbox: Callable[..., SandboxApp], sync_all: Callable[..., Any]
+) -> None:
+    app = sandbox(records=60)
+    first = sync_all(app, connector, [entity])[entity]
+    assert len(first.records) == 60
+    again = sync_all(app, connector, [entity], dict(first.positions))[entity]
+    assert again.error is None
+    assert len(again.records) <= most
