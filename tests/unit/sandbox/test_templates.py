@@ -10,10 +10,12 @@ from sandbox.generators import Scene, slot
 from sandbox.templates import BadTemplate, compile_template
 
 
+FAKE = Faker("en_US")
+
+
 def made(template: Any, seed: int = 1) -> Any:
-    fake = Faker("en_US")
-    fake.seed_instance(seed)
-    return compile_template(template)(Scene(fake, random.Random(seed), lambda entity, _: f"{entity}-9"))
+    FAKE.seed_instance(seed)
+    return compile_template(template)(Scene(FAKE, random.Random(seed), lambda entity, _: f"{entity}-9"))
 
 
 def many(template: Any) -> list[Any]:
