@@ -9,7 +9,6 @@ from faker import Faker
 from sandbox.generators import Scene, slot
 from sandbox.templates import BadTemplate, compile_template
 
-
 FAKE = Faker("en_US")
 
 
