@@ -18,10 +18,19 @@ from mapping.mapping_set import Transform
 from registry.errors import InvalidDecision, InvalidMapping
 from registry.pool import Pool
 from registry.review import ReviewFilter, ReviewGroup, ReviewQueue
+from schemas.canonical_model import FieldKind, load_entities
 
 PAUSE_SECONDS: Final = 0.5
 AT_ONCE: Final = 500
 _ALIKE: Final = 80.0
+_STEPS: Final = {
+    FieldKind.TIMESTAMP: "epoch_seconds",
+    FieldKind.DATE: "iso_date",
+    FieldKind.DECIMAL: "number",
+    FieldKind.LONG: "number",
+    FieldKind.DOUBLE: "number",
+    FieldKind.BOOLEAN: "boolean",
+}
 
 
 def answer_by_names(message: dict[str, Any]) -> dict[str, Any]:
@@ -94,12 +103,14 @@ class Reviewer:
             self._queue.ignore(group.id, actor="person", scope="connector")
             self.answers["nothing"] += 1
             return 1
-        transform = next((c["transform"] for c in group.item.candidates if c["field"] == field), None)
-        if transform is None:
-            self._queue.ignore(group.id, actor="person", scope="connector")  # what is right needs a step by hand
-            self.answers["by_hand"] += 1
-            return 1
-        target = (truth.canonical_entity, field)
-        self._queue.choose(group.id, target, Transform.model_validate(transform), "connector", actor="person")
-        self.answers["mapped"] += 1
+        suggested = next((c["transform"] for c in group.item.candidates if c["field"] == field), None)
+        transform = Transform.model_validate(suggested) if suggested else _by_hand(truth.canonical_entity, field)
+        self._queue.choose(group.id, (truth.canonical_entity, field), transform, "connector", actor="person")
+        self.answers["mapped" if suggested else "mapped_by_hand"] += 1
         return 1
+
+
+def _by_hand(entity: str, field: str) -> Transform:
+    """A step into a field of that kind, where none was suggested: which one is right is not measured here."""
+    kind = dict(load_entities()[entity].targets())[field].kind
+    return Transform(op=_STEPS.get(kind, "copy") if kind else "copy")

@@ -6,11 +6,12 @@ What the evidence is worth is decided in `mapping.decide`.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mapping.candidates import EntityCandidate, FieldDescription, FieldMatch, TargetField, targets_of
 from mapping.mapping_set import MappingSet
+from mapping.shared_prefix import without_shared_prefix
 from mapping.suggest_transform import Source, suggest_transform
 from schemas.canonical_model import CanonicalEntity, CanonicalField
 from schemas.messages import FieldEvidence, FieldProfile, ProposedEntity, ProposedTarget, TransformWords
@@ -89,11 +90,14 @@ def gather_evidence(
     """
     seen = {one.path: one for one in fields}
     beside = [SeenField(path) for path in dict.fromkeys(known) if path not in seen]
-    descriptions = [one.description() for one in (*fields, *beside)]
+    scored = [*fields, *beside]
+    names = without_shared_prefix([one.path for one in scored])
+    descriptions = [replace(one.description(), path=name) for one, name in zip(scored, names, strict=True)]
     matches = matcher.match_fields(connector, source_entity, entity.name, descriptions, targets_of(entity))
     targets = dict(entity.targets())
     chosen = set(wanted)
-    evidence = [_evidence(match, seen[match.path], targets) for match in matches if match.path in chosen]
+    pairs = zip(matches, scored, strict=True)
+    evidence = [_evidence(match, seen[one.path], targets) for match, one in pairs if one.path in chosen]
     return sorted(evidence, key=lambda e: -(e.candidates[0].probability if e.candidates else 0.0))
 
 
