@@ -9,7 +9,7 @@ import typer
 from cli.actor import current_actor
 from cli.console import say, write_json, write_line, write_table
 from cli.exit_codes import ExitCode
-from cli.services import open_registry
+from cli.services import open_registry, registry_settings
 from mapping.mapping_set import ANY_TENANT
 from registry.mapping_store import MappingStore
 from registry.yaml_export import ExportedFile, export_mappings
@@ -37,7 +37,7 @@ def import_files(
         reports = {path: check_file(found) for path, found in versions.items()}
     else:
         with open_registry() as pool:
-            store = MappingStore(pool)
+            store = MappingStore(pool, bar_self_approval=registry_settings().bar_self_approval)
             reports = {path: import_file(pool, store, found) for path, found in versions.items()}
     if as_json:
         for path, report in reports.items():

@@ -314,3 +314,15 @@ def test_the_eight_legacy_connectors_move_into_postgres_and_out_again(pool: Pool
     assert {name: imported(pool, file).versions for name, file in zip(reports, files, strict=True)} == dict.fromkeys(
         reports, 0
     )
+
+
+def test_who_may_not_approve_alone_imports_nothing(
+    database_url: str, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("AAM_BAR_SELF_APPROVAL", "true")
+    path = tmp_path / "crm.yaml"
+    path.write_text(file_of(Name="name"))
+    result = run("import", str(path))
+    assert (result.exit_code, "propose it" in result.stderr) == (5, True), result.output
+    assert holding(pool) == {}
