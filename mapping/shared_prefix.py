@@ -1,4 +1,4 @@
-"""Takes off what a vendor writes before all names of an entity (`qp_email`, `qp_state`): it tells nothing of a field."""
+"""Takes off what a vendor writes before all names of an entity (`qp_email`, `qp_state`), which says nothing."""
 
 import re
 from collections import Counter
