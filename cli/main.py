@@ -27,6 +27,8 @@ COMMANDS = {
     "migrate": ("cli.migrate", "Bring the registry's database up to date."),
     "mappings": ("cli.mappings", "List and change mappings, import the seeds."),
     "explain": ("cli.explain", "Why a source field became what it is."),
+    "eval": ("cli.eval", "Judge matching on labelled mappings."),
+    "calibrate": ("cli.calibrate", "Fit the matching model anew."),
     "connectors": ("cli.connectors", "Pull from vendors: specs, connections, syncs."),
     "sandbox": ("cli.sandbox", "Local vendors to try connectors on, with drift and bad days."),
     "worker": ("cli.worker", "Run the agents: raw records in, canonical events out."),

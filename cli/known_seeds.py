@@ -1,0 +1,53 @@
+"""The shipped seed mappings as labels: what they say of each source field, for evaluation and as a corpus."""
+
+from collections.abc import Iterator, Sequence
+
+from inference.label_rows import LabelRow
+from mapping.mapping_set import MappingSet
+from registry.seeds import load_seeds
+
+SEEDS = "shipped seeds"
+
+# what these write isn't one source field's own value
+_MADE_OF_SEVERAL = frozenset({"join", "split_name", "constant", "to_json"})
+
+
+def seed_rows() -> list[LabelRow]:
+    """One row per mapped path, and one per path that is known to be nothing and canonical entity of its set."""
+    return [row for seeded in load_seeds() for row in set_rows(seeded)]
+
+
+def set_rows(known: MappingSet) -> Sequence[LabelRow]:
+    """The rows of one set."""
+    return list(dict.fromkeys([*_mapped(known), *_nothings(known)]))
+
+
+def _mapped(known: MappingSet) -> Iterator[LabelRow]:
+    for mapping in known.mappings:
+        if mapping.transform.op in _MADE_OF_SEVERAL or mapping.source_field is None:
+            continue
+        for path in (mapping.source_field, *mapping.fallbacks):
+            yield _row(known, path, mapping.canonical_entity, mapping.canonical_field)
+
+
+def _nothings(known: MappingSet) -> Iterator[LabelRow]:
+    for entity in dict.fromkeys(mapping.canonical_entity for mapping in known.mappings):
+        for path in known.ignored:
+            yield _row(known, path, entity, None)
+
+
+def _row(known: MappingSet, path: str, entity: str, field: str | None) -> LabelRow:
+    return LabelRow(
+        vendor=known.connector,
+        vendor_entity=known.entity,
+        source_field=path,
+        source_type=None,
+        canonical_entity=entity,
+        canonical_field=field,
+        origin=SEEDS,
+        same_name=field is not None and _bare(path) == _bare(field),
+    )
+
+
+def _bare(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
