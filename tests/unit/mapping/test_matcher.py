@@ -1,0 +1,135 @@
+"""The shipped model, on a small world of its own: right where it should be sure, calm about everything hostile."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mapping.candidates import FieldDescription, KnownMapping, TargetField, Vectors
+from mapping.corpus import Corpus
+from mapping.matcher import Matcher
+from mapping.score_model import load_model, write_model
+
+TARGETS = [
+    TargetField("customer", name, kind)
+    for name, kind in (
+        ("first_name", "string"),
+        ("last_name", "string"),
+        ("emails", "string"),
+        ("created_at", "timestamp"),
+        ("addresses[].city", "string"),
+        ("balance", "decimal"),
+    )
+]
+KNOWN = [
+    KnownMapping(vendor, "client", path, "string", "customer", field)
+    for vendor in ("alpha", "beta", "gamma")
+    for path, field in (
+        ("firstName", "first_name"),
+        ("lastName", "last_name"),
+        ("emailAddress", "emails"),
+        ("createdAt", "created_at"),
+        ("address.city", "addresses[].city"),
+        ("etag", None),
+    )
+]
+HOSTILE = (
+    "",
+    "x" * 5000,
+    "🎉🎉",
+    "\u202eeman\u202c",
+    "العنوان",
+    "name'; DROP TABLE customer;--",
+    "a.b.c" * 300,
+    "[]" * 50,
+    "\ud800",
+)
+
+
+class LetterEmbedder:
+    """Vectors of letter counts: quick, and no model."""
+
+    name = "letters"
+    dimension = 64
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        rows = np.zeros((len(texts), self.dimension), np.float32)
+        for row, text in enumerate(texts):
+            for letter in text:
+                rows[row, ord(letter) % self.dimension] += 1
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0).astype(np.float32)
+
+
+@pytest.fixture
+def matcher() -> Matcher:
+    return Matcher(load_model(), LetterEmbedder(), Corpus(KNOWN))
+
+
+def _fields(*paths: str) -> list[FieldDescription]:
+    return [FieldDescription(path) for path in paths]
+
+
+def test_a_name_that_other_vendors_use_is_found(matcher: Matcher) -> None:
+    found = matcher.match_fields("new", "person", "customer", _fields("first_name", "email", "created"), TARGETS)
+    assert [match.candidates[0].target.name for match in found] == ["first_name", "emails", "created_at"]
+    assert all(match.candidates[0].probability > match.nothing for match in found)
+
+
+def test_what_others_know_as_nothing_is_likelier_nothing(matcher: Matcher) -> None:
+    known, unknown = (
+        Matcher(load_model(), LetterEmbedder(), Corpus(rows)).match_fields(
+            "new", "person", "customer", _fields("etag"), TARGETS
+        )[0]
+        for rows in (KNOWN, [mapping for mapping in KNOWN if mapping.canonical_field])
+    )
+    assert known.nothing > unknown.nothing
+
+
+def test_probabilities_are_probabilities_for_any_name(matcher: Matcher) -> None:
+    found = matcher.match_fields("new", "person", "customer", _fields(*HOSTILE), TARGETS)
+    assert [match.path for match in found] == list(HOSTILE)
+    for match in found:
+        assert all(0 <= candidate.probability <= 1 for candidate in match.candidates)
+        assert 0 <= match.nothing <= 1 - match.candidates[0].probability + 1e-9
+        assert match.candidates[0].probability < 0.85
+
+
+def test_ten_thousand_fields_take_bounded_time(matcher: Matcher) -> None:
+    started = time.process_time()
+    found = matcher.match_fields("new", "person", "customer", _fields(*(f"f{i}" for i in range(10_000))), TARGETS)
+    assert len(found) == 10_000
+    assert time.process_time() - started < 30
+
+
+def test_the_same_question_has_the_same_answer(matcher: Matcher) -> None:
+    again = Matcher(load_model(), LetterEmbedder(), Corpus(KNOWN))
+    fields = _fields("name", "mail", "etag")
+    assert matcher.match_fields("new", "p", "customer", fields, TARGETS) == again.match_fields(
+        "new", "p", "customer", fields, TARGETS
+    )
+
+
+def test_a_hidden_vendor_is_no_evidence(matcher: Matcher) -> None:
+    hidden = matcher.hiding(["alpha", "beta", "gamma"])
+    empty = Matcher(load_model(), LetterEmbedder(), Corpus())
+    fields = _fields("first_name", "etag")
+    ours, theirs = (m.match_fields("new", "p", "customer", fields, TARGETS) for m in (hidden, empty))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.candidates[0].probability == pytest.approx(other.candidates[0].probability)
+        assert one.nothing == pytest.approx(other.nothing)
+
+
+def test_without_targets_or_fields_there_is_nothing(matcher: Matcher) -> None:
+    assert matcher.match_fields("new", "p", "customer", [], TARGETS) == []
+    assert matcher.match_fields("new", "p", "customer", _fields("a"), [])[0].nothing == 1.0
+
+
+def test_a_model_survives_being_written(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.gz", tmp_path / "second.gz"
+    write_model(load_model(), first)
+    write_model(load_model(first), second)
+    assert load_model(first) == load_model()
+    assert first.read_bytes() == second.read_bytes()
