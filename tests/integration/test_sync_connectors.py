@@ -109,6 +109,7 @@ def test_all_connectors_become_canonical_events(pulled: Pulled, wait_until: Any)
     expected = {(name, entity) for name in connectors for entity in load_spec(name).entities}
     deletions = {("stripe", "customer_deletion"), ("hubspot", "archived_contact")}
     assert expected - deletions <= sent.keys() | {("hubspot", "archived_contact")}
+    assert worker.process.poll() is None, mesh.logs()
     wait_until(lambda: worker.metric("aam_records_in_total") >= sum(sent.values()), seconds=60)
     assert worker.metric("aam_dead_letters_total") == 0
     assert worker.metric("aam_records_parked_total") == 0
