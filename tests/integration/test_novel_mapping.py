@@ -28,7 +28,7 @@ def record(number: int, **given: Any) -> tuple[Any, Any]:
 
 def latest(mesh: Any, count: int) -> dict[str, Any]:
     """The newest of at least `count` events."""
-    return max(mesh.events(count), key=lambda event: event["aam"]["raw"]["offset"])
+    return max(mesh.events(count, quiet_seconds=0.3), key=lambda event: event["aam"]["raw"]["offset"])
 
 
 def test_obvious_fields_map_themselves_and_doubtful_ones_wait_for_a_person(
@@ -64,16 +64,14 @@ def test_obvious_fields_map_themselves_and_doubtful_ones_wait_for_a_person(
 def test_an_unknown_source_waits_for_its_entity_and_its_records_are_released(
     mesh: Any, registry: Pool, wait_until: Callable[..., None]
 ) -> None:
-    from registry.entity_choices import choose_entity  # noqa: PLC0415
-    from registry.pool import transaction  # noqa: PLC0415
-
     headers = [("tenant", b"acme"), ("connector", b"newcrm"), ("entity", b"thing_of_ours")]
     mesh.worker(AGENTS, AAM_GATHER_SECONDS="0.3")
     mesh.produce([({"id": f"x{n}", "phone": f"+49 30 90182{n}"}, headers) for n in range(30)])
     queue = ReviewQueue(registry)
-    wait_until(lambda: any(group.item.path == "" for group in queue.list(ReviewFilter(connector="newcrm"))))
-    with transaction(registry) as connection:
-        choose_entity(connection, ("acme", "newcrm", "thing_of_ours"), "customer", actor="ann")
+    wait_until(lambda: bool(queue.list(ReviewFilter(connector="newcrm"))))
+    (in_doubt,) = queue.list(ReviewFilter(connector="newcrm"))
+    assert in_doubt.item.path == ""
+    queue.choose(in_doubt.id, ("customer", ""), actor="ann")
     events = [event for event in mesh.events(30) if event["aam"]["source_system"] == "newcrm"]
     assert len(events) == 30
     assert all(event["phones"] for event in events)
