@@ -23,10 +23,12 @@ from observability import metrics
 from schemas import headers as header_names
 from schemas.failures import Bug, InvalidRecord, Misconfigured, TransientError
 from schemas.messages import NovelReason
+from topics.foreign_record import read_bound
 from topics.kafka_record import OUTPUT_LIMIT_BYTES, ConsumedRecord, original_coordinates, read_original
 from topics.names import TopicNames
 from topics.parked_record import parked
-from topics.raw_record import AvroDecoder, read_raw
+from topics.raw_bindings import RawBindings
+from topics.raw_record import AvroDecoder, RawMessage, read_raw
 
 # Headers and framing of an event need little; the topic's limit counts them.
 EVENT_LIMIT_BYTES: Final = OUTPUT_LIMIT_BYTES - 4096
@@ -88,6 +90,7 @@ class Canonicalizer:
         novel: NovelFields,
         tenant_topics: Mapping[str, str],
         decode_avro: AvroDecoder | None,
+        bindings: RawBindings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._names = names
@@ -96,6 +99,8 @@ class Canonicalizer:
         self._compiled = compiled
         self._novel = novel
         self._tenant_topics = tenant_topics
+        self._bindings = bindings if bindings is not None else RawBindings({})
+        self._has_bound_topics = bool(tenant_topics or self._bindings)
         self._decode_avro = decode_avro
         self._clock = clock
         self._known: tuple[MappingTable, int] | None = None
@@ -155,8 +160,10 @@ class Canonicalizer:
         try:
             key, value = message.key(), message.value()
             original = read_original(headers) if headers and headers[-1][0].startswith(_OUR_HEADERS) else None
-            bound = self._bound_tenant(message, original) if self._tenant_topics else None
-            raw = read_raw(headers, key, value, bound_tenant=bound, decode_avro=self._decode_avro)
+            if self._has_bound_topics:
+                raw = self._read_bound(original.topic if original else message.topic() or "", headers, key, value)
+            else:
+                raw = read_raw(headers, key, value, decode_avro=self._decode_avro)
             origin, op, record_id, observed_at_us, traceparent, body, record = raw
             route = self._routes.get(id(origin))
             if route is None or route.origin is not origin:
@@ -197,9 +204,13 @@ class Canonicalizer:
             if watch.samples_left or not watch.shapes.knows(leftover):
                 watch.take(leftover, delivery)
 
-    def _bound_tenant(self, message: Message, original: Any) -> str | None:
-        """The only tenant that may write to the record's topic; of one released or retried, to its first topic."""
-        return self._tenant_topics.get(original.topic if original else message.topic() or "")
+    def _read_bound(self, topic: str, headers: Any, key: bytes | None, value: bytes | None) -> RawMessage:
+        """Where topics are bound to tenants; one released or retried is read as a record of its first topic."""
+        binding = self._bindings.find(topic)
+        if binding is not None:
+            return read_bound(binding, headers, key, value, decode_avro=self._decode_avro)
+        bound = self._tenant_topics.get(topic)
+        return read_raw(headers, key, value, bound_tenant=bound, decode_avro=self._decode_avro)
 
     def _find_route(self, origin: Origin) -> _Route:
         assert self._known is not None, "set by process"

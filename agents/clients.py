@@ -21,6 +21,8 @@ def group_consumer(kafka: KafkaSettings, settings: WorkerSettings, agent: str, *
         "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
         "heartbeat.interval.ms": int(settings.session_timeout_seconds * 1000 / 4),
         "max.poll.interval.ms": max(300_000, int(settings.transaction_timeout_seconds * 5_000)),
+        # Topics that a pattern of AAM_RAW_TOPICS fits are joined when the metadata is read again.
+        "topic.metadata.refresh.interval.ms": 30_000,
         # After a full local queue the client would wait 1 s before it fetches again.
         "fetch.queue.backoff.ms": 20,
     }

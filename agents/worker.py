@@ -182,7 +182,7 @@ class Worker:
         transactional_id = slot_transactional_id(self._kafka, self._settings, "canonicalize")
         source = self._source(
             "canonicalize",
-            topics=list(dict.fromkeys([self._kafka.names.raw_records, *self._kafka.tenant_topics])),
+            topics=_raw_topics(self._kafka),
             style=Transactional(
                 batch_producer(self._kafka, self._settings, transactional_id),
                 timeout_seconds=self._settings.transaction_timeout_seconds,
@@ -323,6 +323,12 @@ def journal_file(kafka: KafkaSettings, settings: WorkerSettings) -> Path:
     return settings.state_dir / f"{kafka.topic_prefix}-{cluster}-{settings.slot}.json"
 
 
+def _raw_topics(kafka: KafkaSettings) -> list[str]:
+    """What canonicalize reads: our raw topic, and those that are bound to tenants; `^` begins a pattern."""
+    bound = [*kafka.tenant_topics, *kafka.raw_bindings.subscriptions()]
+    return list(dict.fromkeys([kafka.names.raw_records, *bound]))
+
+
 def build_canonicalizer(
     kafka: KafkaSettings, settings: WorkerSettings, cache: MappingCache, novel: NovelFields
 ) -> Canonicalizer:
@@ -337,6 +343,7 @@ def build_canonicalizer(
         novel=novel,
         tenant_topics=kafka.tenant_topics,
         decode_avro=make_avro_reader(kafka),
+        bindings=kafka.raw_bindings,
     )
 
 
@@ -373,7 +380,7 @@ def open_proposer(settings: InferenceSettings) -> Proposer | None:
 def require_topics(kafka: KafkaSettings) -> None:
     """Raises Misconfigured if a topic of the catalogue is missing, TransientError without Kafka."""
     there = provision.metadata(make_admin(kafka)).topics
-    wanted = [*(spec.name for spec in kafka.catalogue()), *kafka.tenant_topics]
+    wanted = [*(spec.name for spec in kafka.catalogue()), *kafka.tenant_topics, *kafka.raw_bindings.topics]
     missing = [name for name in wanted if name not in there]
     if missing:
         raise Misconfigured(f"{len(missing)} topics are missing, e.g. {missing[0]}: run `aam topics apply`")
