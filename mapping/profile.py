@@ -112,8 +112,8 @@ def _shape(value: Any, depth: int = _DEPTH) -> Any:
         if not depth or types.isdisjoint(_CONTAINERS):
             return types
         return types, frozenset(_shape(inner, depth - 1) for inner in value if inner and inner.__class__ in _CONTAINERS)
-    types = tuple(map(type, value.values()))
-    if not depth or _CONTAINERS.isdisjoint(types):
-        return tuple(value), types
-    inner = [_shape(v, depth - 1) if v else None for v in value.values() if v.__class__ in _CONTAINERS]
-    return tuple(value), types, tuple(inner)
+    by_key = tuple(map(type, value.values()))
+    if not depth or _CONTAINERS.isdisjoint(by_key):
+        return tuple(value), by_key
+    nested = [_shape(v, depth - 1) if v else None for v in value.values() if v.__class__ in _CONTAINERS]
+    return tuple(value), by_key, tuple(nested)
