@@ -123,7 +123,7 @@ def _judge_entity(entity: LabelledEntity, matcher: Matcher) -> Judged:
     gold = np.array([[target.name in fields for target in entity.question.targets] for fields in entity.gold])
     order = np.argsort(-right, axis=1, kind="stable")
     in_order = np.take_along_axis(gold, order, axis=1)
-    mapped = gold.any(axis=1)
+    mapped = np.asarray(gold.any(axis=1))
     each = np.arange(len(right))
     return Judged(
         origins=np.full(len(right), entity.origin),

@@ -84,17 +84,18 @@ class Matcher:
         question = Question(connector, source_entity, canonical_entity, fields, targets)
         signals, right, nothing = self.score(question)
         best = np.argsort(-right, axis=1, kind="stable")[:, :CANDIDATES]
-        shown = {name: signals.grids[name] for name in SHOWN_SIGNALS}
+        each = np.arange(len(fields))[:, None]
+        shown = np.stack([signals.grids[name][each, best] for name in SHOWN_SIGNALS], axis=-1)
+        shown = shown.astype(np.float64).round(4).tolist()
+        likely = right[each, best].tolist()
         return [
             FieldMatch(
                 field.path,
                 tuple(
                     Candidate(
-                        targets[column],
-                        float(right[row, column]),
-                        {name: round(float(grid[row, column]), 4) for name, grid in shown.items()},
+                        targets[column], likely[row][place], dict(zip(SHOWN_SIGNALS, shown[row][place], strict=True))
                     )
-                    for column in best[row]
+                    for place, column in enumerate(best[row].tolist())
                 ),
                 float(nothing[row]),
             )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
-Indexes = NDArray[np.int32]
+Indexes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,14 @@ class Trees:
         """The sum over all trees, for each row of (rows, features)."""
         features, thresholds, children, leaves, depth = self._arrays
         values = np.ascontiguousarray(rows, dtype=np.float64)
-        each_row = np.arange(len(values))[:, None]
-        each_tree = np.arange(len(features))[None, :]
-        node = np.zeros((len(values), len(features)), np.int32)
+        of_row = (np.arange(len(values)) * values.shape[1])[:, None]
+        values = values.ravel()
+        node = np.tile(np.arange(len(features), dtype=np.int64) * features.shape[1], (len(of_row), 1))
+        features, thresholds, children = features.ravel(), thresholds.ravel(), children.ravel()
         for _ in range(depth):
-            goes_right = values[each_row, features[each_tree, node]] > thresholds[each_tree, node]
-            node = children[each_tree, node, goes_right.astype(np.int8)]
-        total: Doubles = leaves[each_tree, node].sum(axis=1)
+            goes_right = values.take(of_row + features.take(node)) > thresholds.take(node)
+            node = children.take(2 * node + goes_right)
+        total: Doubles = leaves.ravel().take(node).sum(axis=1)
         return total
 
     @cached_property
@@ -54,9 +55,9 @@ class Trees:
             (len(nodes) + len(leaves) for nodes, leaves in zip(self.features, self.leaves, strict=True)), default=1
         )
         count = len(self.leaves)
-        features = np.zeros((count, most), np.int32)
+        features = np.zeros((count, most), np.int64)
         thresholds = np.full((count, most), np.inf)
-        children = np.tile(np.arange(most, dtype=np.int32)[None, :, None], (count, 1, 2))
+        children = np.tile(np.arange(most, dtype=np.int64)[None, :, None], (count, 1, 2))
         leaves = np.zeros((count, most))
         depth = 0
         for tree in range(count):
@@ -67,6 +68,7 @@ class Trees:
                 children[tree, :nodes, side] = [nodes - link - 1 if link < 0 else link for link in links]
             leaves[tree, nodes : nodes + len(self.leaves[tree])] = self.leaves[tree]
             depth = max(depth, _depth(self.left[tree], self.right[tree]))
+        children += (np.arange(count, dtype=np.int64) * most)[:, None, None]  # places in the flattened arrays
         return features, thresholds, children, leaves, depth
 
 

@@ -60,7 +60,8 @@ class LetterEmbedder:
             for letter in text:
                 rows[row, ord(letter) % self.dimension] += 1
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0).astype(np.float32)
+        unit: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+        return unit
 
 
 @pytest.fixture
