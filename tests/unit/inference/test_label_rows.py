@@ -25,7 +25,7 @@ def test_a_field_is_asked_once_and_any_of_its_targets_is_right(tmp_path: Path, n
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     (asked,) = questions(read_labels(tmp_path / name))
     assert [field.path for field in asked.question.fields] == ["uid", "Name", "etag"]
-    assert asked.gold == ({"id", "remote_id"}, {"name"}, frozenset())
+    assert asked.gold == (frozenset({"id", "remote_id"}), frozenset({"name"}), frozenset())
     assert asked.renamed == (True, False, True)
     assert [target.name for target in asked.question.targets] == ["id", "remote_id", "name"]
 
