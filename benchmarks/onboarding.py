@@ -51,6 +51,8 @@ TEACHING: Final = 0.1
 WORKERS: Final = 2
 PATIENCE_SECONDS: Final = 900.0
 LOOKUP_PAUSE_SECONDS: Final = 0.02
+# The workers share the partitions out in two rounds, some seconds after each of them has its first.
+SETTLING_SECONDS: Final = 10.0
 BARS: Final = {
     "total_s": 300.0,
     "precision": 0.95,
@@ -126,6 +128,7 @@ def running(vendors: int) -> Iterator[Bench]:
             worker = WorkerProcess(environment, folder / f"worker-{slot}.log", slot=slot)
             stack.callback(worker.stop)
             worker.wait_until_ready()
+        time.sleep(SETTLING_SECONDS)
         yield Bench(kafka, postgres.database_url, pool, sandbox, model)
 
 
@@ -137,6 +140,7 @@ def _environment(kafka: KafkaSettings, database_url: str, model: ModelServer) ->
         "OPENAI_BASE_URL": model.url,
         "OPENAI_API_KEY": "none",
         "AAM_LOG_LEVEL": "WARNING",
+        "PYTHONFAULTHANDLER": "1",  # a worker that hangs tells where, on SIGABRT
         "AAM_CANONICAL_PARTITIONS": "4",
         "AAM_LLM_CALLS_PER_MONTH": "100000",
         "AAM_LLM_TOKENS_PER_MONTH": "1000000000",
