@@ -29,6 +29,7 @@ class WorkerSettings(BaseSettings):
     )
     event_format: Literal["avro", "json"] = Field(default="avro", description="Encoding of canonical events.")
 
+    start_wait_seconds: float = Field(default=5.0, ge=0, description="Longest wait for missing topics, then refuse.")
     batch_records: int = Field(default=10_000, ge=1, description="Most records in a batch.")
     batch_deadline_seconds: float = Field(default=30.0, gt=0, description="Longest work on one batch, then abort.")
     batch_attempts: int = Field(default=5, ge=1, description="Tries of one batch before the worker gives up.")

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,6 +69,7 @@ PROPOSALS_OF_A_BATCH: Final = 100
 QUESTIONS_OF_A_BATCH: Final = 4
 QUESTIONS_SECONDS: Final = 240.0
 BEAT_SECONDS: Final = 1.0
+TOPICS_CHECK_SECONDS: Final = 0.2
 
 
 class Handler(Protocol):
@@ -115,7 +117,7 @@ class Worker:
             Misconfigured: topics are missing, or Kafka refuses us.
             AamError: what ended the worker.
         """
-        require_topics(self._kafka)
+        await_topics(self._kafka, seconds=self._settings.start_wait_seconds)
         asyncio.run(self._run())
         if isinstance(self._failure, KafkaException):
             raise as_aam_error(self._failure, "work on") from self._failure
@@ -375,6 +377,18 @@ def open_proposer(settings: InferenceSettings) -> Proposer | None:
     from inference.propose_mapping import LlmProposer  # noqa: PLC0415  # slow to import
 
     return LlmProposer(settings)
+
+
+def await_topics(kafka: KafkaSettings, *, seconds: float) -> None:
+    """Waits for the topics: whoever creates them may have started together with the worker. Raises as below."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return require_topics(kafka)
+        except Misconfigured:
+            if time.monotonic() > end:
+                raise
+        time.sleep(TOPICS_CHECK_SECONDS)
 
 
 def require_topics(kafka: KafkaSettings) -> None:

@@ -6,19 +6,20 @@ Starts and ends everything; what is printed is read back from Kafka, by the same
 import os
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import typer
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 from pydantic import SecretStr
 
 from cli.console import printable, say, write_line, write_table
@@ -70,37 +71,49 @@ class Tally:
 @app.command()
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep it up and streaming until Ctrl-C.")] = False,
-    count: Annotated[int, typer.Option("--records", min=1, help="Raw records to send.")] = 6_000,
+    count: Annotated[int, typer.Option("--records", min=1, help="Raw records to send.")] = 3_000,
 ) -> None:
     """Run everything on this machine: raw Stripe, GitHub and Slack records in, canonical events out."""
     root = LocalSettings().root
-    with ExitStack() as stack:
+    ended = threading.Event()
+    # What runs aside ends first, then what it started.
+    with ExitStack() as stack, ThreadPoolExecutor(2) as aside, ExitStack() as leaving:
+        leaving.callback(ended.set)
+        raw = aside.submit(lambda: list(takewhile(lambda _: not ended.is_set(), _raw_records(count))))
+        registry = aside.submit(_start_registry, stack, root)
         kafka = stack.enter_context(owned_kafka(root, say=say))
-        postgres = stack.enter_context(owned_postgres(root, say=say))
+        database_url = registry.result()
         settings = KafkaSettings().model_copy(update={"bootstrap_servers": kafka.bootstrap_servers})
-        _prepare(settings, postgres.database_url)
-        env = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "DATABASE_URL": postgres.database_url}
-        worker = stack.enter_context(_served("worker", env, root, "AAM_WORKER_PORT"))
+        env = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "DATABASE_URL": database_url}
+        patience = {"AAM_START_WAIT_SECONDS": str(READY_SECONDS)}  # the topics come while it starts
+        worker = stack.enter_context(_served("worker", env | patience, root, "AAM_WORKER_PORT"))
         gateway = stack.enter_context(_served("gateway", env, root, "AAM_GATEWAY_PORT"))
+        _create_topics(settings)
         _await_ready(worker)
         _await_ready(gateway)
-        _run(settings, count)
+        _run(settings, raw.result())
         _say_where(settings, gateway)
         if keep:
             _say_how_to_join(env)
             _stream_until_interrupted(settings)
 
 
-def _prepare(settings: KafkaSettings, database_url: str) -> None:
+def _create_topics(settings: KafkaSettings) -> None:
     catalogue = settings.catalogue()
     say(f"creating {len(catalogue)} topics, {sum(spec.partitions for spec in catalogue)} partitions")
     admin = make_admin(settings)
     provision.apply(admin, catalogue, provision.plan(admin, catalogue))
-    migrate(database_url)
+
+
+def _start_registry(stack: ExitStack, root: Path) -> str:
+    """A Postgres with the seed mappings, ended by `stack`; its address."""
+    postgres = stack.enter_context(owned_postgres(root, say=say))
+    migrate(postgres.database_url)
     seeds = load_seeds()
-    with open_pool(RegistrySettings(DATABASE_URL=SecretStr(database_url))) as pool:  # type: ignore[call-arg]  # an alias
+    with open_pool(RegistrySettings(DATABASE_URL=SecretStr(postgres.database_url))) as pool:  # type: ignore[call-arg]  # an alias
         revision = MappingStore(pool).import_seed(seeds, actor="demo")
     say(f"registry: {len(seeds)} mapping sets, revision {revision}")
+    return postgres.database_url
 
 
 @dataclass(frozen=True)
@@ -165,22 +178,20 @@ def _send(sender: Sender, raw: tuple[str, str, str, bytes]) -> None:
     sender.send(tenant.encode(), value, headers)
 
 
-def _run(settings: KafkaSettings, count: int) -> None:
+def _run(settings: KafkaSettings, raw: list[tuple[str, str, str, bytes]]) -> None:
     tally = Tally()
     reader = _output_consumer(settings)
     try:
-        while not reader.assignment():
-            reader.poll(0.1)
-        say(f"sending {count} raw records of {len(TENANTS)} tenants; the first events:")
-        sender, raw = Sender(make_producer(settings), settings.names.raw_records), list(_raw_records(count))
+        say(f"sending {len(raw)} raw records of {len(TENANTS)} tenants; the first events:")
+        sender = Sender(make_producer(settings), settings.names.raw_records)
         started = time.monotonic()
         with ThreadPoolExecutor(1) as thread:
             sent = thread.submit(_send_all, sender, raw)
-            _read_outputs(settings, reader, tally, count)
+            _read_outputs(settings, reader, tally, len(raw))
             sent.result()
     finally:
         reader.close()
-    _report(settings, tally, count, started)
+    _report(settings, tally, len(raw), started)
 
 
 def _send_all(sender: Sender, raw: list[tuple[str, str, str, bytes]]) -> None:
@@ -191,10 +202,13 @@ def _send_all(sender: Sender, raw: list[tuple[str, str, str, bytes]]) -> None:
 
 
 def _output_consumer(settings: KafkaSettings) -> Consumer:
+    """Reads all outputs from their beginning; in no group, which would only take time to join."""
     topics = settings.names
     consumer = make_consumer(settings, group_id=topics.group("demo"))
     canonical = [topics.canonical(entity) for entity in load_entities()]
-    consumer.subscribe([*canonical, topics.dead_letters, topics.raw_parked, topics.fields_novel])
+    there = provision.metadata(make_admin(settings)).topics
+    wanted = [*canonical, topics.dead_letters, topics.raw_parked, topics.fields_novel]
+    consumer.assign([TopicPartition(topic, number, 0) for topic in wanted for number in there[topic].partitions])
     return consumer
 
 

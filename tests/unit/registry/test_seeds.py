@@ -7,7 +7,6 @@ import pytest
 
 from mapping.mapping_set import MappingSet
 from registry import errors
-from registry.mapping_store import compiles
 from registry.seeds import (
     FOLDER,
     SCHEMA_FILES,
@@ -17,6 +16,7 @@ from registry.seeds import (
     load_spec,
     schema_text,
 )
+from registry.write_changes import compiles
 from schemas.canonical_model import load_entities
 
 SEEDS = load_seeds()
