@@ -7,10 +7,12 @@ for a machine that does nothing else: what others use is missing from every syst
 import os
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from confluent_kafka import KafkaException
 
 from benchmarks.canonicalize_events import compare_events
 from benchmarks.canonicalize_figures import mapping_update_seconds, two_workers, worker_megabytes
@@ -88,7 +90,7 @@ def _compare(stage: Stage, size: Size, results: Results, *, small: bool) -> None
                 row = run_throughput(stage, system, str(run), warm_up_share=size.warm_up_share)
                 if run == 1:
                     row["same_events"] = compare_events(stage, system.format)
-            except AamError as error:
+            except (AamError, AssertionError, KafkaException) as error:
                 _note_failure(results, f"{system.label}, {stage.shape.name}: {error}")
             else:
                 results.rows.append(row)
@@ -101,7 +103,7 @@ def _latency(stage: Stage, size: Size, results: Results) -> None:
             rows = run_latency(
                 stage, system, RATES, warm_up_seconds=size.latency_warm_up_seconds, seconds=size.latency_seconds
             )
-        except AamError as error:
+        except (AamError, KafkaException) as error:
             _note_failure(results, f"latency of {system.label}, {stage.shape.name}: {error}")
         else:
             results.latency += rows
@@ -110,14 +112,20 @@ def _latency(stage: Stage, size: Size, results: Results) -> None:
 
 
 def _figures(stage: Stage, size: Size, results: Results) -> None:
-    one = next(row for row in medians(results.rows) if row["system"] == "ours" and row["format"] == "avro")
-    together = two_workers(stage, warm_up_share=size.warm_up_share)
-    results.figures |= {
-        "cores": os.cpu_count(),
-        "workers_2_vs_1": round(together / one["records_per_s"], 2),
-        "mapping_update_s": mapping_update_seconds(stage),
-        "worker_mb_50000_mappings": worker_megabytes(stage),
+    ours = [row for row in medians(results.rows) if row["system"] == "ours" and row["format"] == "avro"]
+    measures: dict[str, Callable[[], float]] = {
+        "mapping_update_s": lambda: mapping_update_seconds(stage),
+        "worker_mb_50000_mappings": lambda: worker_megabytes(stage),
     }
+    if ours:
+        alone = ours[0]["records_per_s"]
+        measures["workers_2_vs_1"] = lambda: round(two_workers(stage, warm_up_share=size.warm_up_share) / alone, 2)
+    results.figures["cores"] = os.cpu_count()
+    for name, measure in measures.items():
+        try:
+            results.figures[name] = measure()
+        except (AamError, KafkaException) as error:
+            _note_failure(results, f"{name}: {error}")
 
 
 def _note_failure(results: Results, text: str) -> None:
