@@ -42,7 +42,12 @@ def retried(call: Callable[[], None], *, seconds: float) -> None:
 
 
 class CommitStyle(ABC):
-    """How a batch is begun, committed and given up. Owns the producer its agent writes with."""
+    """How a batch is begun, committed and given up. Owns the producer its agent writes with.
+
+    `overlaps`: whether its commit may run in a thread of its own, beside reading.
+    """
+
+    overlaps: bool
 
     def __init__(self, open_producer: OpenProducer, *, timeout_seconds: float) -> None:
         self._open_producer = open_producer
@@ -84,6 +89,7 @@ class CommitStyle(ABC):
 class Transactional(CommitStyle):
     """One transaction a batch: outputs and offsets become visible together, or never."""
 
+    overlaps = True
     _is_open = False
 
     def _open(self) -> Producer:
@@ -117,7 +123,12 @@ class Transactional(CommitStyle):
 
 
 class AfterWrites(CommitStyle):
-    """Offsets follow once every write of the batch is acknowledged: at least once, for idempotent writers."""
+    """Offsets follow once every write of the batch is acknowledged: at least once, for idempotent writers.
+
+    A synchronous commit beside a `consume` in another thread has been seen to never return (librdkafka 2.16).
+    """
+
+    overlaps = False
 
     def __init__(self, open_producer: OpenProducer, *, timeout_seconds: float) -> None:
         super().__init__(open_producer, timeout_seconds=timeout_seconds)

@@ -218,7 +218,7 @@ class Source(Service):
         """Begin to commit."""
         name = f"{self.name}'s commit"
         self._watchdog.expect(name, self._limits.deadline_seconds + GRACE_SECONDS)
-        landing = self._commit_thread.submit(self._commit, batch)
+        landing = (self._commit_thread if self._style.overlaps else self._thread).submit(self._commit, batch)
         landing.add_done_callback(lambda _: self._watchdog.done(name))
         self._flight = Flight(batch, landing, started)
 
