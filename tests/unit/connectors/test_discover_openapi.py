@@ -345,7 +345,10 @@ def test_schemas_of_one_kind_are_one_entity_and_others_are_not() -> None:
     }
 
 
-EXAMPLE: dict[str, Any] = {"data": [{"id": 7, "address": {"city": "Bern"}, "gone": None}, {"id": 8, "tags": ["x"]}], "next": "x"}
+EXAMPLE: dict[str, Any] = {
+    "data": [{"id": 7, "address": {"city": "Bern"}, "gone": None}, {"id": 8, "tags": ["x"]}],
+    "next": "x",
+}
 EXAMPLE_PATHS = ["address.city", "gone", "id", "tags[]"]
 
 
