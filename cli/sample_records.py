@@ -113,6 +113,7 @@ def stripe_invoice(fake: Faker) -> Record:
         "description": _or_null(fake, fake.sentence(), 0.2),
         "discounts": [],
         "due_date": _or_null(fake, created + 30 * _DAY, 0.5),
+        "effective_at": created,
         "ending_balance": 0,
         "hosted_invoice_url": f"https://invoice.stripe.com/i/{_token(fake, 24)}",
         "invoice_pdf": f"https://pay.stripe.com/invoice/{_token(fake, 24)}/pdf",

@@ -44,6 +44,7 @@ AAM: dict[str, Any] = {
     "unconverted": {},
     "raw": {"topic": "aam.raw.records.v1", "partition": 1, "offset": 2},
     "custom_fields": {"x": "1"},
+    "arm": None,
 }
 
 
