@@ -7,6 +7,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
@@ -80,7 +81,8 @@ class CommitStyle(ABC):
     def begin(self) -> None: ...
 
     @abstractmethod
-    def commit(self, offsets: list[TopicPartition], consumer: Consumer) -> None: ...
+    def commit(self, offsets: list[TopicPartition], consumer: Consumer, member: Any) -> None:
+        """`member` is the consumer's group metadata. Only a style that does not overlap may call the consumer."""
 
     @abstractmethod
     def abort(self) -> None: ...
@@ -102,9 +104,8 @@ class Transactional(CommitStyle):
         self.producer.begin_transaction()
         self._is_open = True
 
-    def commit(self, offsets: list[TopicPartition], consumer: Consumer) -> None:
+    def commit(self, offsets: list[TopicPartition], consumer: Consumer, member: Any) -> None:
         producer, end = self.producer, time.monotonic() + self._timeout
-        member = consumer.consumer_group_metadata()
         retried(lambda: producer.send_offsets_to_transaction(offsets, member, self._timeout), seconds=self._timeout)
         retried(lambda: producer.commit_transaction(self._timeout), seconds=max(0.0, end - time.monotonic()))
         self._is_open = False
@@ -125,7 +126,7 @@ class Transactional(CommitStyle):
 class AfterWrites(CommitStyle):
     """Offsets follow once every write of the batch is acknowledged: at least once, for idempotent writers.
 
-    A synchronous commit beside a `consume` in another thread has been seen to never return (librdkafka 2.16).
+    Its commit needs the consumer, which a `consume` in another thread would keep from it.
     """
 
     overlaps = False
@@ -144,7 +145,7 @@ class AfterWrites(CommitStyle):
     def begin(self) -> None:
         self._undelivered.clear()
 
-    def commit(self, offsets: list[TopicPartition], consumer: Consumer) -> None:
+    def commit(self, offsets: list[TopicPartition], consumer: Consumer, member: Any) -> None:
         if self.producer.flush(self._timeout):
             raise TransientError("Kafka did not acknowledge the batch's writes in time")
         if self._undelivered:

@@ -184,7 +184,7 @@ class Source(Service):
             except Exception as error:
                 failure = error
         if failure is None and messages:
-            self._depart(batch, started)
+            await self._depart(batch, started)
         elif failure is not None:
             self._lost.append(batch)
             await self._failed(failure)
@@ -214,11 +214,13 @@ class Source(Service):
             if self._journal:
                 self._journal.end()
 
-    def _depart(self, batch: Batch, started: float) -> None:
+    async def _depart(self, batch: Batch, started: float) -> None:
         """Begin to commit."""
+        # Asked for here: in the commit's thread it would wait for as long as a `consume` does.
+        member = await self._call(self._consumer.consumer_group_metadata)
         name = f"{self.name}'s commit"
         self._watchdog.expect(name, self._limits.deadline_seconds + GRACE_SECONDS)
-        landing = (self._commit_thread if self._style.overlaps else self._thread).submit(self._commit, batch)
+        landing = (self._commit_thread if self._style.overlaps else self._thread).submit(self._commit, batch, member)
         landing.add_done_callback(lambda _: self._watchdog.done(name))
         self._flight = Flight(batch, landing, started)
 
@@ -236,10 +238,10 @@ class Source(Service):
         self._attempts = 0
         self._observe(flight.batch.messages, time.monotonic() - flight.started)
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: Batch, member: Any) -> None:
         self._style.begin()
         batch.write(Writer(self._style.producer, time.monotonic() + self._limits.deadline_seconds))
-        self._style.commit(as_partitions(next_offsets(batch.messages)), self._consumer)
+        self._style.commit(as_partitions(next_offsets(batch.messages)), self._consumer, member)
 
     async def _rewound(self) -> bool:
         """End the failed batch's transaction and go back to where it began; whether that worked."""
@@ -305,7 +307,9 @@ class Source(Service):
         """
         gathered: list[Message] = self._consumer.consume(most, 0) if most else []
         while len(gathered) < most and self._flight is not None and not self._flight.landing.done():
-            gathered += self._consumer.consume(most - len(gathered), GATHER_SECONDS)
+            # Not inside `consume`, which keeps other threads from the consumer.
+            wait([self._flight.landing], timeout=GATHER_SECONDS)
+            gathered += self._consumer.consume(most - len(gathered), 0)
         return gathered
 
     def _is_record(self, message: Message) -> bool:

@@ -84,6 +84,18 @@ def test_a_frozen_worker_that_wakes_up_writes_nothing_any_more(mesh: Any, wait_u
         sender.flush()
 
 
+def test_a_trickle_flows_on(mesh: Any) -> None:
+    """Small batches, each commit beside the next read: once, the two kept each other waiting for ever."""
+    mesh.worker()
+    ledger = Ledger()
+    sender = LedgerSender(mesh.kafka, ledger)
+    with accounting(mesh, ledger):
+        for _ in range(40):
+            sender.send(5)
+            time.sleep(0.1)
+        sender.flush()
+
+
 def test_holes_of_other_peoples_aborted_transactions_are_no_records(mesh: Any) -> None:
     producer = make_producer(mesh.kafka, transactional_id=f"{mesh.kafka.topic_prefix}-producer")
     producer.init_transactions(30)

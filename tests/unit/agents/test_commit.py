@@ -44,7 +44,7 @@ def test_a_transaction_takes_the_offsets_along() -> None:
     producer, consumer = FakeClient(), FakeClient()
     style = transactional(producer)
     style.begin()
-    style.commit(OFFSETS, consumer)  # type: ignore[arg-type]
+    style.commit(OFFSETS, consumer, None)  # type: ignore[arg-type]
     assert producer.calls == [
         "init_transactions",
         "begin_transaction",
@@ -58,7 +58,7 @@ def test_a_commit_is_asked_again_while_the_client_says_so() -> None:
     producer = FakeClient(commit_transaction=failure(retriable=True))
     style = transactional(producer)
     style.begin()
-    style.commit(OFFSETS, FakeClient())  # type: ignore[arg-type]
+    style.commit(OFFSETS, FakeClient(), None)  # type: ignore[arg-type]
     assert producer.calls.count("commit_transaction") == 2
 
 
@@ -100,7 +100,7 @@ def after_writes() -> tuple[AfterWrites, FakeClient]:
 def test_offsets_follow_the_writes() -> None:
     style, producer = after_writes()
     consumer = FakeClient()
-    style.commit(OFFSETS, consumer)  # type: ignore[arg-type]
+    style.commit(OFFSETS, consumer, None)  # type: ignore[arg-type]
     assert producer.calls == ["flush"]
     assert consumer.calls == ["commit"]
 
@@ -114,5 +114,5 @@ def test_offsets_stay_where_a_write_is_not_acknowledged(delivered: bool) -> None
     else:
         producer.undelivered = 1
     with pytest.raises(TransientError):
-        style.commit(OFFSETS, consumer)  # type: ignore[arg-type]
+        style.commit(OFFSETS, consumer, None)  # type: ignore[arg-type]
     assert consumer.calls == []
