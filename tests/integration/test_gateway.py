@@ -47,6 +47,7 @@ EVENT: dict[str, Any] = {
         "unconverted": {},
         "raw": {"topic": "aam.raw.records.v1", "partition": 0, "offset": 5},
         "custom_fields": {"loyalty.tier": '"gold"'},
+        "arm": None,
     },
     "display_name": "Zoë",
     "emails": ["zoe@example.com"],
