@@ -16,7 +16,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from pydantic import ValidationError
 
-from mapping.mapping_set import ANY_TENANT, MappingSet, compose
+from mapping.mapping_set import ANY_TENANT, MappingSet, compacted, compose
 from observability import metrics
 from schemas.failures import Misconfigured, TransientError
 from topics.clients import as_aam_error, make_consumer
@@ -78,7 +78,7 @@ class TableAssembler:
                 marker = json.loads(value or b"")
                 self._complete((int(marker["epoch"]), int(marker["revision"])))
             else:
-                self._stage(MappingSet.model_validate_json(value or b""))
+                self._stage(compacted(MappingSet.model_validate_json(value or b"")))
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             # A newer AAM may write what this one can't read: the last good set stays.
             self.unreadable.add(key or b"")
