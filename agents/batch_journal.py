@@ -15,6 +15,8 @@ from typing import Final
 
 from confluent_kafka import Message
 
+from schemas.failures import Misconfigured
+
 log = logging.getLogger(__name__)
 
 # Once may be the operator's kill, twice bad luck.
@@ -39,8 +41,12 @@ class BatchJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._entry = _after_death(_load(path))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write()
+        except OSError as error:
+            raise Misconfigured(f"AAM_STATE_DIR: {path.parent} can't be written: {error.strerror}") from error
         if self._entry.limit is not None:
             log.warning("the last worker died at work; %d records are read at a time", self._entry.limit)
 

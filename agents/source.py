@@ -9,7 +9,7 @@ stays free for timers and health.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -177,15 +177,11 @@ class Source(Service):
         started = time.monotonic()
         condemned = self._journal.condemned(messages) if self._journal else []
         batch = Batch(messages, condemned=condemned, thread=self._thread)
-        failure: Exception | None = None
-        for step in (self._worked(batch), self._landed()):
-            try:
-                await step
-            except Exception as error:
-                failure = error
+        failure = await _error_of(self._worked(batch))
+        failure = await _error_of(self._landed()) or failure
         if failure is None and messages:
-            await self._depart(batch, started)
-        elif failure is not None:
+            failure = await _error_of(self._depart(batch, started))
+        if failure is not None:
             self._lost.append(batch)
             await self._failed(failure)
 
@@ -381,3 +377,12 @@ class Source(Service):
             if place.offset >= 0 and high >= 0:
                 labels = (self.name, place.topic, str(place.partition))
                 metrics.CONSUMER_LAG.labels(*labels).set(max(0, high - place.offset))
+
+
+async def _error_of(step: Awaitable[None]) -> Exception | None:
+    """What `step` raises, or None."""
+    try:
+        await step
+    except Exception as error:
+        return error
+    return None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agents.batch_journal import DEATHS_OF_THE_CONDEMNED, BatchJournal
+from schemas.failures import Misconfigured
 
 POISON = 700
 
@@ -56,3 +57,16 @@ def test_a_worker_killed_for_other_reasons_condemns_nobody(tmp_path: Path, messa
 def test_a_file_that_can_not_be_read_is_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "j").write_text("{")
     assert BatchJournal(tmp_path / "j").limit(10) == 10
+
+
+def test_a_worker_that_ends_before_it_reads_counts_no_death(tmp_path: Path, message: Callable[..., Any]) -> None:
+    BatchJournal(tmp_path / "j").begin([message({}, 5)])
+    for _ in range(DEATHS_OF_THE_CONDEMNED):
+        journal = BatchJournal(tmp_path / "j")
+    assert journal.condemned([message({}, 5)]) == []
+
+
+def test_a_folder_that_can_not_be_had_is_named_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="AAM_STATE_DIR"):
+        BatchJournal(tmp_path / "file" / "j")

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from agents.source import BatchLimits, Flight, Source
 from agents.watchdog import Watchdog
@@ -22,6 +23,12 @@ class FakeConsumer:
         self.fed = fed
         self.during: Callable[[], None] = lambda: None
         self.sought: list[tuple[int, int]] = []
+        self.metadata_error: KafkaException | None = None
+
+    def consumer_group_metadata(self) -> object:
+        if self.metadata_error is not None:
+            raise self.metadata_error
+        return object()
 
     def consume(self, count: int, _seconds: float) -> list[Any]:
         if count > 1:
@@ -130,3 +137,20 @@ def test_only_what_time_does_not_mend_ends_the_source(error: KafkaError, ends: t
     source = make_source(FakeConsumer([]))
     source._on_error(error)
     assert isinstance(source._fatal, ends)
+
+
+class Settling:
+    """A channel whose agent is content with every batch."""
+
+    async def send(self, *, value: Any) -> None:
+        value.done.set_result(None)
+
+
+def test_a_batch_whose_commit_can_not_begin_is_read_again(message: Callable[..., Any]) -> None:
+    consumer = FakeConsumer([message({}, 5, the_topic="t")])
+    consumer.metadata_error = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    source = make_source(consumer)
+    source._channel = Settling()
+    source._limits = replace(LIMITS, attempts=2)
+    asyncio.run(source._turn())
+    assert [[m.offset() for m in batch.messages] for batch in source._lost] == [[5]]
