@@ -15,7 +15,7 @@ from confluent_kafka import Message
 
 from agents.batch import Batch
 from agents.control_message import parse_message
-from agents.dead_letters import bury
+from agents.dead_letters import bury_message
 from agents.registry_access import OpenPool, RegistryAccess
 from inference.circuit_breaker import CircuitBreaker
 from inference.settings import InferenceSettings
@@ -81,8 +81,7 @@ class LlmAsker:
             if unresolved.canonical_entity not in load_entities():
                 raise InvalidRecord("unresolved fields of an entity that there is not")
         except InvalidRecord as error:
-            kind, _ = await batch.in_thread(_bury, message, error, self._names, batch)
-            metrics.DEAD_LETTERS.labels("ask_llm", kind).inc()
+            bury_message(message, error, agent="ask_llm", names=self._names, output=batch)
             return []
         return await self.answer(unresolved)
 
@@ -201,7 +200,3 @@ def _proposal(unresolved: UnresolvedFields, fields: Sequence[FieldEvidence], mod
         model=model,
         at=datetime.now(UTC),
     )
-
-
-def _bury(message: Message, error: Exception, names: object, batch: Batch) -> tuple[str, str]:
-    return bury(message, error, stage="ask llm", names=names, output=batch)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from observability import metrics
 from schemas import headers as header_names
 from schemas.failures import Bug, InvalidRecord, Misconfigured, TransientError
 from schemas.messages import NovelReason
-from topics.foreign_record import read_bound
+from topics.foreign_record import read_any
 from topics.kafka_record import OUTPUT_LIMIT_BYTES, ConsumedRecord, original_coordinates, read_original
 from topics.names import TopicNames
 from topics.parked_record import parked
@@ -206,11 +206,15 @@ class Canonicalizer:
 
     def _read_bound(self, topic: str, headers: Any, key: bytes | None, value: bytes | None) -> RawMessage:
         """Where topics are bound to tenants; one released or retried is read as a record of its first topic."""
-        binding = self._bindings.find(topic)
-        if binding is not None:
-            return read_bound(binding, headers, key, value, decode_avro=self._decode_avro)
-        bound = self._tenant_topics.get(topic)
-        return read_raw(headers, key, value, bound_tenant=bound, decode_avro=self._decode_avro)
+        return read_any(
+            topic,
+            headers,
+            key,
+            value,
+            bindings=self._bindings,
+            tenant_topics=self._tenant_topics,
+            decode_avro=self._decode_avro,
+        )
 
     def _find_route(self, origin: Origin) -> _Route:
         assert self._known is not None, "set by process"

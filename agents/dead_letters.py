@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import Message
 
+from observability import metrics
 from schemas import headers as header_names
 from schemas.failures import FailureKind
 from topics.dead_letter import Failure, dead_letter
@@ -33,3 +34,9 @@ def bury(message: Message, error: Exception, *, stage: str, names: TopicNames, o
     output.produce(names.dead_letters, letter.value, letter.key, letter.headers)
     tenant = last_header(record.headers, header_names.TENANT)
     return str(failure.kind), UNKNOWN_TENANT if tenant is None else tenant.decode("utf-8", "replace")
+
+
+def bury_message(message: Message, error: Exception, *, agent: str, names: TopicNames, output: Output) -> None:
+    """The dead letter of a message that one agent wrote for `agent`, counted."""
+    kind, _ = bury(message, error, stage=agent.replace("_", " "), names=names, output=output)
+    metrics.DEAD_LETTERS.labels(agent, kind).inc()

@@ -13,7 +13,7 @@ from confluent_kafka import Message
 
 from agents.batch import Batch
 from agents.control_message import parse_message
-from agents.dead_letters import Output, bury
+from agents.dead_letters import Output, bury_message
 from agents.registry_access import OpenPool, RegistryAccess
 from agents.settings import WorkerSettings
 from mapping.decide import Decision, Verdict, decide_entity, decide_fields
@@ -78,8 +78,7 @@ class MappingDecider:
             try:
                 self.decide(parse_message(MappingProposal, message.value()))
             except InvalidRecord as error:
-                kind, _ = bury(message, error, stage="decide mappings", names=self._names, output=output)
-                metrics.DEAD_LETTERS.labels("decide_mappings", kind).inc()
+                bury_message(message, error, agent="decide_mappings", names=self._names, output=output)
 
     def decide(self, proposal: MappingProposal) -> None:
         """Write what `proposal` becomes. Raises InvalidRecord if it is of an entity that there is not."""

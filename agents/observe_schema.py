@@ -12,7 +12,7 @@ from confluent_kafka import Message
 
 from agents.batch import Batch
 from agents.control_message import parse_message
-from agents.dead_letters import Output, bury
+from agents.dead_letters import Output, bury_message
 from agents.mapping_cache import MappingTable
 from agents.novel_fields import covers
 from agents.registry_access import OpenPool, RegistryAccess
@@ -51,8 +51,7 @@ class SchemaObserver:
             except (TransientError, Misconfigured):
                 raise
             except Exception as error:
-                kind, _ = bury(message, error, stage="observe schema", names=self._names, output=output)
-                metrics.DEAD_LETTERS.labels("observe_schema", kind).inc()
+                bury_message(message, error, agent="observe_schema", names=self._names, output=output)
                 outcomes["dead_letter"] += 1
         return outcomes
 

@@ -24,9 +24,8 @@ from agents.mapping_cache import Key
 from schemas.failures import InvalidRecord, TransientError
 from topics.avro_reader import make_avro_reader
 from topics.clients import as_aam_error, make_admin, make_consumer
-from topics.foreign_record import read_bound
+from topics.foreign_record import read_any
 from topics.kafka_record import read_original
-from topics.raw_record import read_raw
 from topics.settings import KafkaSettings
 
 PARTITION: Final = 0
@@ -107,15 +106,16 @@ class ParkedRecords:
         """(tenant, connector, entity) of a parked record; None if it can no longer be told."""
         headers: Any = message.headers()
         original = read_original(headers or [])
-        topic = original.topic if original else ""
-        bound, binding = self._kafka.tenant_topics.get(topic), self._kafka.raw_bindings.find(topic)
         try:
-            if binding is not None:
-                raw = read_bound(binding, headers, message.key(), message.value(), decode_avro=self._decode_avro)
-            else:
-                raw = read_raw(
-                    headers, message.key(), message.value(), bound_tenant=bound, decode_avro=self._decode_avro
-                )
+            raw = read_any(
+                original.topic if original else "",
+                headers,
+                message.key(),
+                message.value(),
+                bindings=self._kafka.raw_bindings,
+                tenant_topics=self._kafka.tenant_topics,
+                decode_avro=self._decode_avro,
+            )
         except InvalidRecord:
             return None
         return raw.origin.tenant, raw.origin.connector, raw.origin.entity

@@ -4,9 +4,7 @@ What is due is decided by `registry.outbox`; who leads by its advisory lock, and
 leader that doesn't know yet that it is none. A crash between commit and mark publishes the same again: harmless.
 """
 
-import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from confluent_kafka import KafkaException, Producer
-from mode import Service
 
 from agents.commit import retried
 from agents.mapping_cache import MARKER, TableAssembler, key_bytes, marker_bytes
+from agents.thread_service import ThreadService
 from mapping.experiment import ARMS, set_of_arm
 from mapping.mapping_set import ANY_TENANT, MappingSet, compose
 from mapping.plan import validate_set
@@ -47,7 +45,7 @@ KEEP_SECONDS: Final = 7 * 24 * 3600.0  # published changes stay so long in the o
 OpenPool = Callable[[], AbstractContextManager[Pool]]
 
 
-class MappingPublisher(Service):
+class MappingPublisher(ThreadService):
     """Tries to lead for as long as the worker lives; Postgres or Kafka may come and go.
 
     `open_pool` gives connections to the registry; it is called again after each failure.
@@ -58,30 +56,20 @@ class MappingPublisher(Service):
         self._kafka = kafka
         self._open_pool = open_pool
         self._gather_seconds = gather_seconds
-        self._ending = threading.Event()
-        self._ended = asyncio.Event()
 
-    @Service.task
-    async def _publish(self) -> None:
-        try:
-            while not self._ending.is_set():
-                await asyncio.to_thread(self._try)
-        finally:
-            self._ended.set()
-
-    async def on_stop(self) -> None:
-        self._ending.set()
-        await self._ended.wait()
+    def run(self) -> None:
+        while not self.ending.is_set():
+            self._try()
 
     def _try(self) -> None:
         try:
             with self._open_pool() as pool:
                 outbox = Outbox(pool)
-                while not self._ending.is_set():
+                while not self.ending.is_set():
                     with outbox.try_lead() as leadership:
                         if leadership is not None:
                             self._lead(outbox, leadership)
-                    self._ending.wait(RETRY_SECONDS)
+                    self.ending.wait(RETRY_SECONDS)
         except (AamError, KafkaException) as error:
             metrics.PUBLISHER_FAILURES.labels(type(error).__name__).inc()
             log.warning("publisher: %s; trying again", error)
@@ -90,7 +78,7 @@ class MappingPublisher(Service):
             log.exception("publisher: a bug; trying again")
         finally:
             metrics.PUBLISHER_LEADING.set(0)
-        self._ending.wait(RETRY_SECONDS)
+        self.ending.wait(RETRY_SECONDS)
 
     def _lead(self, outbox: Outbox, leadership: Leadership) -> None:
         transactional_id = self._kafka.names.transactional_id("mapping-publisher")
@@ -104,7 +92,7 @@ class MappingPublisher(Service):
             keys = list(published.table.sets) if published.table else []
             self._write(producer, outbox, outbox.everything(keys))
         pruned = -PRUNE_SECONDS
-        while not self._ending.is_set():
+        while not self.ending.is_set():
             publication = outbox.pending()
             if publication is not None:
                 self._write(producer, outbox, publication)
@@ -114,7 +102,7 @@ class MappingPublisher(Service):
                 pruned = time.monotonic()
             # changes go before decisions: workers wait for them
             if not self._mirror(producer, outbox) and leadership.wait(WAIT_SECONDS):
-                self._ending.wait(self._gather_seconds)
+                self.ending.wait(self._gather_seconds)
 
     def _read_published(self) -> TableAssembler:
         published = TableAssembler()

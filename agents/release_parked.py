@@ -4,7 +4,6 @@ Exactly once: what the records become, and the marks that say how far their sour
 One worker at a time owns the parked topic, as the member of a group; the fixed transactional id fences any other.
 """
 
-import asyncio
 import logging
 import math
 import threading
@@ -15,13 +14,13 @@ from contextlib import ExitStack
 from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
-from mode import Service
 
 from agents.batch import Writer
 from agents.canonicalize import Canonicalizer, Outcomes
 from agents.commit import OpenProducer, retried
 from agents.mapping_cache import Key, MappingCache
 from agents.parked_records import PARTITION, ParkedRecords
+from agents.thread_service import ThreadService
 from observability import metrics
 from schemas.failures import AamError, Bug
 from topics.clients import make_consumer
@@ -147,7 +146,7 @@ class Releaser:
         retried(lambda: producer.send_offsets_to_transaction(offsets, member, self._timeout), seconds=self._timeout)
 
 
-class ReleaseParked(Service):
+class ReleaseParked(ThreadService):
     """Tails the parked topic while this worker owns it, and releases what the mapping cache now covers."""
 
     def __init__(
@@ -162,39 +161,26 @@ class ReleaseParked(Service):
         self._owns = False
         self._refresh_at = 0.0
         self._changed = threading.Event()
-        self._ending = threading.Event()
-        self._ended = asyncio.Event()
         cache.on_change(self._changed.set)
 
-    @Service.task
-    async def _watch(self) -> None:
-        try:
-            await asyncio.to_thread(self._run)
-        finally:
-            self._ended.set()
-
-    async def on_stop(self) -> None:
-        self._ending.set()
-        await self._ended.wait()
-
-    def _run(self) -> None:
-        while not self._ending.is_set() and not self._cache.ready.wait(POLL_SECONDS):
+    def run(self) -> None:
+        while not self.ending.is_set() and not self._cache.ready.wait(POLL_SECONDS):
             pass
-        while not self._ending.is_set():
+        while not self.ending.is_set():
             try:
                 self._follow()
             except (AamError, KafkaException) as error:
                 log.warning("parked records: %s; beginning again", error)
             except Exception:
                 log.exception("parked records: a bug; beginning again")
-            self._ending.wait(RETRY_SECONDS)
+            self.ending.wait(RETRY_SECONDS)
 
     def _follow(self) -> None:
         group = self._kafka.names.group("parked-release")
         consumer = make_consumer(self._kafka, group_id=group, group_instance_id=f"{group}-{self._slot}")
         try:
             consumer.subscribe([self._parked.topic], on_assign=self._take_over, on_revoke=self._leave)
-            while not self._ending.is_set():
+            while not self.ending.is_set():
                 self._turn(consumer)
         finally:
             self._owns = False

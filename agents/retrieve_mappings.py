@@ -4,22 +4,20 @@
 there and writes proposals, or what retrieval can't tell as unresolved. The scoring is in `agents.score_source`.
 """
 
-import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from confluent_kafka import KafkaException, Message, Producer
-from mode import Service
 
 from agents.batch import Batch
 from agents.control_message import parse_message
-from agents.dead_letters import Output, bury
+from agents.dead_letters import Output, bury_message
 from agents.mapping_cache import MappingTable
 from agents.registry_access import OpenPool, RegistryAccess
 from agents.settings import WorkerSettings
+from agents.thread_service import ThreadService
 from observability import metrics
 from registry.novel_fields import DueSource, NovelFieldStore
 from registry.pool import Pool
@@ -82,12 +80,11 @@ class NovelFieldKeeper:
             try:
                 fields.append(parse_message(NovelField, message.value()))
             except InvalidRecord as error:
-                kind, _ = bury(message, error, stage="retrieve mappings", names=self._names, output=output)
-                metrics.DEAD_LETTERS.labels("retrieve_mappings", kind).inc()
+                bury_message(message, error, agent="retrieve_mappings", names=self._names, output=output)
         NovelFieldStore(self._registry.pool).keep(fields, gather_seconds=self._gather_seconds)
 
 
-class MappingRetriever(Service):
+class MappingRetriever(ThreadService):
     """Has sources scored whose turn it is, for as long as the worker lives; Postgres and Kafka may come and go."""
 
     def __init__(
@@ -110,22 +107,9 @@ class MappingRetriever(Service):
         self._scorer: Scorer | None = None
         self._producer: Producer | None = None
         self._undelivered: list[str] = []
-        self._ending = threading.Event()
-        self._ended = asyncio.Event()
 
-    @Service.task
-    async def _retrieve(self) -> None:
-        try:
-            await asyncio.to_thread(self._run)
-        finally:
-            self._ended.set()
-
-    async def on_stop(self) -> None:
-        self._ending.set()
-        await self._ended.wait()
-
-    def _run(self) -> None:
-        while not self._ending.is_set():
+    def run(self) -> None:
+        while not self.ending.is_set():
             pause = IDLE_SECONDS
             try:
                 if self._may_start() and self.turn():
@@ -137,7 +121,7 @@ class MappingRetriever(Service):
             except Exception:
                 log.exception("retrieval: a bug; trying again")
                 pause = RETRY_SECONDS
-            self._ending.wait(pause)
+            self.ending.wait(pause)
         self._registry.close()
 
     def turn(self) -> int:

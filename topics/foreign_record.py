@@ -13,7 +13,7 @@ from schemas import headers as names
 from schemas.failures import InvalidRecord
 from topics.connect_values import converted
 from topics.kafka_record import Headers
-from topics.raw_bindings import Binding
+from topics.raw_bindings import Binding, RawBindings
 from topics.raw_record import (
     RECORD_ID_CHARACTERS,
     AvroDecoder,
@@ -22,6 +22,7 @@ from topics.raw_record import (
     known_origin,
     read_avro,
     read_details,
+    read_raw,
     single_values,
 )
 
@@ -42,6 +43,23 @@ class _Found(NamedTuple):
     entity: str | None = None
     record_id: str | None = None
     observed_at: bytes | None = None
+
+
+def read_any(
+    topic: str,
+    headers: Headers | None,
+    key: bytes | None,
+    value: bytes | None,
+    *,
+    bindings: RawBindings,
+    tenant_topics: Mapping[str, str],
+    decode_avro: AvroDecoder | None = None,
+) -> RawMessage:
+    """The raw record that a message of `topic` is: by the topic's binding, or as ours. Raises as `read_bound` does."""
+    binding = bindings.find(topic)
+    if binding is not None:
+        return read_bound(binding, headers, key, value, decode_avro=decode_avro)
+    return read_raw(headers, key, value, bound_tenant=tenant_topics.get(topic), decode_avro=decode_avro)
 
 
 def read_bound(
