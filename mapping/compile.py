@@ -17,7 +17,7 @@ from mapping.event_source import EventSource, keep
 from mapping.experiment import ARMS, arm_of, set_of_arm
 from mapping.mapping_set import MappingSet
 from mapping.origin import Delivery, Origin
-from mapping.path import EACH, MISSING, Path
+from mapping.path import MISSING, Path
 from mapping.plan import EventPlan, SetPlan, plan_set
 from mapping.source_tree import SourceNode, build_tree, split_leftover
 from schemas.canonical_model import CanonicalEntity
@@ -145,10 +145,7 @@ def _element_tree(event: EventPlan) -> SourceNode | None:
     if each is None:
         return None
     paths = [
-        Path(path.steps[len(each.steps) + 1 :])
-        for plan in event.field_plans()
-        for path in plan.reads()
-        if path.steps[: len(each.steps) + 1] == (*each.steps, EACH)
+        Path(steps) for plan in event.field_plans() for path in plan.reads() if (steps := path.within(each)) is not None
     ]
     return build_tree(paths, ())
 

@@ -90,10 +90,8 @@ class EventSource:
 
     def _scoped(self, path: Path) -> tuple[str, tuple[Step, ...]]:
         """(variable, steps from it): within the element `x` if the path leads through it, else from the record `r`."""
-        each = self.plan.each
-        if each is not None and path.steps[: len(each.steps) + 1] == (*each.steps, EACH):
-            return "x", path.steps[len(each.steps) + 1 :]
-        return "r", path.steps
+        steps = path.within(self.plan.each)
+        return ("r", path.steps) if steps is None else ("x", steps)
 
     def _wanted(self, further: Sequence[Path] = ()) -> dict[str, list[tuple[tuple[Step, ...], str]]]:
         """What is read into variables: scope → places. Fillers of lists read by themselves."""
@@ -112,7 +110,7 @@ class EventSource:
         for source in self.plan.sources.values():
             if isinstance(source, RecordsPlan):
                 paths += [source.array] if source.array else []
-                paths += [p for member in source.members for p in member.reads() if not _within(p, source.array)]
+                paths += [p for member in source.members for p in member.reads() if p.within(source.array) is None]
             elif _is_scalar(source) or self._is_wrapped(source):
                 paths += source.reads()
             elif self._is_strings(source) and source.path is not None:
@@ -289,9 +287,9 @@ class EventSource:
         """What the members read of the element `y`."""
         wanted = []
         for path in dict.fromkeys(path for member in source.members for path in member.reads()):
-            if not _within(path, source.array):
+            steps = path.within(source.array)
+            if steps is None:
                 continue
-            steps = path.steps[len(source.array.steps) + 1 :]  # type: ignore[union-attr]  # within it
             self.variables[path] = name = f"y{len(self.variables)}" if steps else "y"
             if steps:
                 wanted.append((steps, name))
@@ -464,11 +462,6 @@ def _enum_table(plan: FieldPlan, encode: Callable[[Any], Any]) -> dict[str, Any]
         if exact or not plan.guards:
             table[word] = encode(canonical)
     return table
-
-
-def _within(path: Path, array: Path | None) -> bool:
-    """Whether `path` leads through an element of `array`."""
-    return array is not None and path.steps[: len(array.steps) + 1] == (*array.steps, EACH)
 
 
 def _make_convert(plan: FieldPlan, encode: Callable[[Any], Any], null: Any, *, guards: bool) -> Callable[..., Any]:

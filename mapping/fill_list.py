@@ -43,12 +43,9 @@ def fill_list(plan: FieldPlan, scoped: Scoped, encode: Callable[[list[Any]], Any
         return lambda *_scope: constant
     places = [_Place(path, scoped) for path in (plan.path, *plan.fallbacks)]
     target, step, guards = plan.target, plan.step, plan.guards
-    plain = plan.transform.op == "copy" and plan.path.arrays == 1
 
     def fill(record: Any, element: Any, custom: dict[str, Any], unconverted: dict[str, str], absent: list[str]) -> Any:
         place, value = _first_present(places, record, element)
-        if plain and place is places[0] and value.__class__ is list and all(v.__class__ is str for v in value):
-            return encode(value) if value else empty
         if value is MISSING:
             if place.whole(record, element) is MISSING:
                 absent.append(target)

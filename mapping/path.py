@@ -63,6 +63,12 @@ class Path:
         """The path of the outermost array; only of a path that has one."""
         return Path(self.steps[: self.steps.index(EACH)])
 
+    def within(self, array: "Path | None") -> "tuple[Step, ...] | None":
+        """The steps from an element of `array`; None if the path doesn't lead through one."""
+        if array is None or self.steps[: len(array.steps) + 1] != (*array.steps, EACH):
+            return None
+        return self.steps[len(array.steps) + 1 :]
+
     def read(self, record: Any) -> Any:
         """The value there, or MISSING. A path with `[]` gives the list of the elements' values, flattened."""
         return _read(record, self.steps)

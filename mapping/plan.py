@@ -204,10 +204,9 @@ def _plan_records(
 
 def _array_within(path: Path, each: Path | None) -> Path:
     """The array that a member is read from; within an element of `each`, the array inside it."""
-    if each is not None and path.steps[: len(each.steps) + 1] == (*each.steps, EACH):
-        inner = path.steps[len(each.steps) + 1 :]
-        if EACH in inner:
-            return Path((*each.steps, EACH, *inner[: inner.index(EACH)]))
+    inner = path.within(each)
+    if each is not None and inner is not None and EACH in inner:
+        return Path((*each.steps, EACH, *inner[: inner.index(EACH)]))
     return path.before_each()
 
 
@@ -227,7 +226,7 @@ def _guardians(events: Sequence[EventPlan]) -> dict[Path, FieldPlan]:
 
 
 def _sure(path: Path, event: EventPlan, source: FieldSource) -> bool:
-    if event.each is not None and path.steps[: len(event.each.steps) + 1] != (*event.each.steps, EACH):
+    if event.each is not None and path.within(event.each) is None:
         return False
     return isinstance(source, FieldPlan) or source.array is None or bool(path.arrays)
 
