@@ -1,6 +1,5 @@
 """Guesses which of a record's fields identifies it, by name and by what the path to one record asks for."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -34,8 +33,3 @@ def guess_primary_key(
         if candidate in names:
             return (quoted(names[candidate]),), f"a field called {names[candidate]}"
     return (), "no field looks like an identifier"
-
-
-def is_identifier(name: str) -> bool:
-    """Whether a field of this name identifies what it stands in, whatever that is."""
-    return re.fullmatch(r"_?(id|uuid|guid|gid)", name.lower()) is not None

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from schemas.spec_part import JmesPath, SpecPart, Template, Url, variables_of
 
-AUTH_TYPES: Final = ("none", "bearer", "basic", "api_key", "oauth2", "session_token", "aws_sigv4")
 AuthType = Literal["none", "bearer", "basic", "api_key", "oauth2", "session_token", "aws_sigv4"]
 
 

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from infra.free_ports import free_ports
 from infra.kafka.broker import RunningKafka
+from infra.postgres.server import LocalPostgres
 from mapping.mapping_set import ANY_TENANT, Mapping, MappingSet
 from registry.mapping_store import MappingStore
 from registry.pool import open_pool
@@ -197,3 +198,12 @@ def mesh(kafka: RunningKafka, database_url: str, unique: str, tmp_path: Path) ->
     for worker in system.workers:
         if worker.process.poll() is None:
             worker.kill()
+
+
+@pytest.fixture
+def own_postgres(fresh_root: Path) -> Iterator[LocalPostgres]:
+    """A Postgres of this test alone, which it may stop."""
+    server = LocalPostgres(fresh_root / "own")
+    server.start()
+    yield server
+    server.stop()

@@ -5,9 +5,8 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,15 +129,6 @@ def _as_its_revision_says(history: History, event: dict[str, Any], known: dict[i
     value = {"name": f"n{number}", "nick": f"k{number}"}[str(mapping.source_field)]
     expected = value.upper() if mapping.transform.op == "upper" else value
     return bool((event["display_name"], event["aam"]["arm"]) == (expected, arm))
-
-
-@pytest.fixture
-def own_postgres(fresh_root: Path) -> Iterator[LocalPostgres]:
-    """A Postgres of this test alone, which it may stop."""
-    server = LocalPostgres(fresh_root / "own")
-    server.start()
-    yield server
-    server.stop()
 
 
 def test_the_table_is_the_registrys_after_postgres_died_amid_publishing(

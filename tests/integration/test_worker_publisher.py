@@ -2,11 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from agents.mapping_cache import MARKER, TableAssembler
 from infra.postgres.server import LocalPostgres
@@ -22,15 +19,6 @@ def names(events: list[dict[str, Any]]) -> list[str]:
 
 def person(number: int) -> dict[str, Any]:
     return {"id": f"c{number}", "name": f"n{number}", "nick": f"k{number}"}
-
-
-@pytest.fixture
-def own_postgres(fresh_root: Path) -> Iterator[LocalPostgres]:
-    """A Postgres of this test alone, which it may stop."""
-    server = LocalPostgres(fresh_root / "own")
-    server.start()
-    yield server
-    server.stop()
 
 
 def test_records_flow_while_postgres_is_away_and_changes_follow_when_it_is_back(
