@@ -18,6 +18,10 @@ from cli.console import say
 from cli.exit_codes import MEANINGS, ExitCode, exit_code
 from schemas.failures import AamError
 
+# Before numpy is imported: matching's small matrices gain nothing from threads and lose much where these find no free
+# core, and sums in another order give another model.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # name -> (module that has `app`, one line of help), in the order of `aam --help`
 COMMANDS = {
     "demo": ("cli.demo", "Show the whole system at work, on services of its own."),

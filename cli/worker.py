@@ -1,6 +1,5 @@
 """`aam worker`: runs the agents in the foreground. What they do is up to `agents`."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -31,8 +30,6 @@ def worker(
     if port is not None:
         settings = settings.model_copy(update={"worker_port": port})
     log.set_up(settings.log_level)
-    # Matching's small matrices gain nothing from threads, and lose much where these find no free core.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     names = [name.strip() for name in agents.split(",")]
     Worker(
         kafka_settings(),
