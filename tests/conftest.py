@@ -7,7 +7,8 @@ to create databases)."""
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -61,23 +62,42 @@ def migrated_template(postgres: RunningPostgres) -> Iterator[str]:
     """Name of a database with all migrations applied, from which each test's own is copied."""
     from registry.migrate import migrate  # noqa: PLC0415 - tests without a database must not need the registry
 
-    with _new_database(postgres.database_url, prefix="aam_template", template=None) as (name, url):
-        migrate(url)
-        yield name
+    name = _create_database(postgres.database_url, "template1")
+    migrate(_address_of(postgres.database_url, name))
+    yield name
+    _drop_database(postgres.database_url, name)
+
+
+@pytest.fixture(scope="session")
+def spare_databases(postgres: RunningPostgres, migrated_template: str) -> Iterator[Callable[[], str]]:
+    """Gives the name of a migrated database; the next is copied meanwhile, for a copy takes longer than most tests."""
+    server = postgres.database_url
+    with ThreadPoolExecutor(1) as thread:
+        spare = thread.submit(_create_database, server, migrated_template)
+
+        def take() -> str:
+            nonlocal spare
+            taken, spare = spare.result(), thread.submit(_create_database, server, migrated_template)
+            return taken
+
+        yield take
+        _drop_database(server, spare.result())
 
 
 @pytest.fixture
-def database_url(postgres: RunningPostgres, migrated_template: str) -> Iterator[str]:
+def database_url(postgres: RunningPostgres, spare_databases: Callable[[], str]) -> Iterator[str]:
     """A fresh, migrated database of this test alone; dropped afterwards, sessions included."""
-    with _new_database(postgres.database_url, prefix="aam_test", template=migrated_template) as (_, url):
-        yield url
+    name = spare_databases()
+    yield _address_of(postgres.database_url, name)
+    _drop_database(postgres.database_url, name)
 
 
 @pytest.fixture
 def empty_database_url(postgres: RunningPostgres) -> Iterator[str]:
     """A fresh database of this test alone without any migration, for tests of migrations themselves."""
-    with _new_database(postgres.database_url, prefix="aam_test", template=None) as (_, url):
-        yield url
+    name = _create_database(postgres.database_url, "template1")
+    yield _address_of(postgres.database_url, name)
+    _drop_database(postgres.database_url, name)
 
 
 @pytest.fixture
@@ -94,17 +114,19 @@ def _folder_for_services() -> Iterator[Path]:
         yield Path(folder)
 
 
-@contextmanager
-def _new_database(server_url: str, *, prefix: str, template: str | None) -> Iterator[tuple[str, str]]:
-    name = f"{prefix}_{secrets.token_hex(6)}"
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-        sql.Identifier(name), sql.Identifier(template or "template1")
-    )
-    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+def _create_database(server_url: str, template: str) -> str:
+    name = f"aam_test_{secrets.token_hex(6)}"
+    # FILE_COPY, for the other strategy writes every page to the log as well
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(create)
-    try:
-        yield name, urlsplit(server_url)._replace(path=f"/{name}").geturl()
-    finally:
-        with psycopg.connect(server_url, autocommit=True) as connection:
-            connection.execute(drop)
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+    return name
+
+
+def _drop_database(server_url: str, name: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _address_of(server_url: str, database: str) -> str:
+    return urlsplit(server_url)._replace(path=f"/{database}").geturl()
