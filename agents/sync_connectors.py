@@ -38,13 +38,19 @@ class ConnectionSyncs(Service):
     """Syncs what is due for as long as the worker lives."""
 
     def __init__(
-        self, kafka: KafkaSettings, open_pool: OpenPool, settings: ConnectorSettings, secrets: SecretSettings
+        self,
+        kafka: KafkaSettings,
+        open_pool: OpenPool,
+        settings: ConnectorSettings,
+        secrets: SecretSettings,
+        book: LimitBook,
     ) -> None:
         super().__init__()
         self._kafka = kafka
         self._open_pool = open_pool
         self._settings = settings
         self._secret_settings = secrets
+        self._book = book
         self._running: set[asyncio.Task[None]] = set()
 
     @Service.task
@@ -73,7 +79,7 @@ class ConnectionSyncs(Service):
                     connections=connections,
                     secrets=Secrets(pool, self._secret_settings),
                     egress=egress,
-                    book=LimitBook(),
+                    book=self._book,
                     settings=self._settings,
                 )
                 try:

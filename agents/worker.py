@@ -36,10 +36,12 @@ from agents.parked_records import ParkedRecords
 from agents.publish_mappings import MappingPublisher, OpenPool
 from agents.release_parked import ReleaseParked, Releaser
 from agents.retrieve_mappings import MappingRetriever, NovelFieldKeeper, Scorer
+from agents.scan_schemas import SchemaScans
 from agents.settings import WorkerSettings
 from agents.source import BatchLimits, Source
 from agents.sync_connectors import ConnectionSyncs
 from agents.watchdog import Watchdog
+from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
 from inference.settings import InferenceSettings
 from mapping.decide import Bands
@@ -63,6 +65,7 @@ AGENTS: Final = (
     "ask_llm",
     "decide_mappings",
     "sync_connectors",
+    "scan_schemas",
 )
 # One proposal is a transaction of the registry, one list of unresolved fields some calls of a model.
 PROPOSALS_OF_A_BATCH: Final = 100
@@ -104,9 +107,11 @@ class Worker:
         self._inference = inference or InferenceSettings()
         self._connectors = connectors or ConnectorSettings()
         self._secrets = secrets or SecretSettings()
+        self._limits = LimitBook()  # a vendor's limits are shared by syncs and scans
         self._cache = MappingCache(kafka)
         self._watchdog = Watchdog(loop_stall_seconds=settings.loop_stall_seconds)
         self._sources: list[Source] = []
+        self._services: list[Service] = []
         self._closing = ExitStack()
         self._failure: BaseException | None = None
 
@@ -136,6 +141,8 @@ class Worker:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._given_up.set)
             await asyncio.wait({running, ended}, return_when=asyncio.FIRST_COMPLETED)
+            # All at once: Faust alone would wait for one after the other to leave its group.
+            await asyncio.gather(*(service.stop() for service in self._services))
             await worker.stop()
             ended.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -160,15 +167,16 @@ class Worker:
             "ask_llm": self._ask_llm,
             "decide_mappings": self._decide_mappings,
             "sync_connectors": self._sync_connectors,
+            "scan_schemas": self._scan_schemas,
         }
-        services = [build[agent](app) for agent in AGENTS if agent in self._agents]
+        self._services = [build[agent](app) for agent in AGENTS if agent in self._agents]
         health = HealthServer(
             host=self._settings.worker_host,
             port=self._settings.worker_port,
             is_live=self._watchdog.overdue,
             is_ready=self._awaited,
         )
-        app.services = (health, Heart(self._watchdog), *services)
+        app.services = (health, Heart(self._watchdog), *self._services)
         return app
 
     def _awaited(self) -> str | None:
@@ -241,7 +249,11 @@ class Worker:
         )
 
     def _sync_connectors(self, _app: MeshApp) -> Service:
-        return ConnectionSyncs(self._kafka, self._open_pool, self._connectors, self._secrets)
+        return ConnectionSyncs(self._kafka, self._open_pool, self._connectors, self._secrets, self._limits)
+
+    def _scan_schemas(self, _app: MeshApp) -> Service:
+        settings = (self._connectors, self._secrets, self._limits)
+        return SchemaScans(self._kafka, self._settings, self._open_pool, *settings)
 
     def _after_writes(self, app: MeshApp, agent: str, topic: str, handler: Handler, **limits: Any) -> Source:
         """A source of an agent that writes elsewhere first, and waits while Postgres is down."""

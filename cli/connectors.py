@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from cli import discover, sync_connection
+from cli import discover, scan_connections, sync_connection
 from cli.actor import current_actor
 from cli.console import say, write_json, write_line, write_table
 from cli.exit_codes import ExitCode
@@ -32,6 +32,7 @@ from schemas.spec_problems import InvalidSpec, Problem
 app = typer.Typer(no_args_is_help=True, help="Specs of sources: check, write, look inside; connections: add, sync.")
 discover.add_to(app)
 sync_connection.add_to(app)
+scan_connections.add_to(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 Tenant = Annotated[str, typer.Option(help="Whose connection it is.")]

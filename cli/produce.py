@@ -15,7 +15,7 @@ from cli.services import kafka_settings
 from mapping import path
 from mapping.decode_json import decode
 from schemas import headers as names
-from schemas.failures import InvalidRecord
+from schemas.failures import InvalidRecord, TransientError
 from topics.clients import as_aam_error, make_producer
 from topics.raw_record import read_raw
 from topics.read_topic import partitions_of
@@ -47,6 +47,14 @@ class Sender:
         self.sent += 1
         self.producer.poll(0)
         self.raise_error()
+
+    def finish(self, what: str) -> int:
+        """Waits until Kafka has all; how many that are. Raises TransientError where it takes too long."""
+        left = self.producer.flush(DELIVERY_SECONDS)
+        self.raise_error()
+        if left:
+            raise TransientError(f"Kafka did not take {left} of {self.sent} {what} in {DELIVERY_SECONDS} s")
+        return self.delivered
 
     def raise_error(self) -> None:
         if self.error is not None:

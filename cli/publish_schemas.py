@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from cli.produce import DELIVERY_SECONDS, Sender
+from cli.produce import Sender
 from cli.services import kafka_settings
-from schemas.failures import TransientError
 from schemas.messages import SchemaChange
 from topics.clients import make_producer
 
@@ -20,8 +19,4 @@ def publish(changes: Sequence[SchemaChange]) -> int:
     sender = Sender(make_producer(settings), settings.names.schema_changes)
     for change in changes:
         sender.send(change.tenant.encode(), change.model_dump_json().encode(), [])
-    left = sender.producer.flush(DELIVERY_SECONDS)
-    sender.raise_error()
-    if left:
-        raise TransientError(f"Kafka did not take {left} of {len(changes)} schema changes in {DELIVERY_SECONDS} s")
-    return sender.delivered
+    return sender.finish("schema changes")

@@ -26,25 +26,46 @@ async def discover_vendor(vendor: Vendor, names: Iterable[str] | None = None) ->
     Raises:
         ActionRequired: credentials, rights or settings.
     """
-    wanted = list(vendor.spec.entities if names is None else names)
-    results = await asyncio.gather(*(_discover(vendor, name) for name in wanted))
+    results = await discover_each(vendor, vendor.spec.entities if names is None else names)
     return Discovery(
         title=vendor.spec.title or vendor.spec.name,
-        entities=tuple(found for found in results if isinstance(found, DiscoveredEntity)),
-        problems=tuple(found for found in results if isinstance(found, str)),
+        entities=tuple(
+            found for found in results.values() if isinstance(found, DiscoveredEntity) and found.schema.fields
+        ),
+        problems=tuple(_problem(name, found) for name, found in results.items() if _is_problem(found)),
     )
 
 
-async def _discover(vendor: Vendor, name: str) -> DiscoveredEntity | str:
-    """The entity, or why it can't be told."""
+async def discover_each(vendor: Vendor, names: Iterable[str]) -> dict[str, DiscoveredEntity | AamError]:
+    """name → the entity, without fields where the vendor has no records and lists none; or why it can't be told.
+
+    Raises:
+        ActionRequired: as above; no other entity is then worth telling.
+    """
+    wanted = list(names)
+    results = dict(zip(wanted, await asyncio.gather(*(_attempt(vendor, name) for name in wanted)), strict=True))
+    for found in results.values():
+        if isinstance(found, ActionRequired):
+            raise found
+    return results
+
+
+async def _attempt(vendor: Vendor, name: str) -> DiscoveredEntity | AamError:
     try:
-        found = await discover_entity(vendor, name)
-    except ActionRequired:
-        raise
+        return await discover_entity(vendor, name)
     except AamError as error:
-        fix = getattr(error, "fix", "")
-        return f"{name}: {error}" + (f" ({fix})" if fix else "")
-    return found if found.schema.fields else f"{name}: the vendor has no records, and lists no fields"
+        return error
+
+
+def _is_problem(found: DiscoveredEntity | AamError) -> bool:
+    return isinstance(found, AamError) or not found.schema.fields
+
+
+def _problem(name: str, found: DiscoveredEntity | AamError) -> str:
+    if not isinstance(found, AamError):
+        return f"{name}: the vendor has no records, and lists no fields"
+    fix = getattr(found, "fix", "")
+    return f"{name}: {found}" + (f" ({fix})" if fix else "")
 
 
 async def discover_entity(vendor: Vendor, name: str) -> DiscoveredEntity:

@@ -81,6 +81,8 @@ LLM_USD: Final = Counter("aam_llm_usd_total", "What they cost by the settings, i
 SYNC_RECORDS: Final = Counter("aam_sync_records_total", "Records read from vendors.", ["connector"])
 SYNC_PROBLEMS: Final = Counter("aam_sync_problems_total", "Syncs and entities of syncs that failed.", ["kind"])
 SYNCS_RUNNING: Final = Gauge("aam_syncs_running", "Connections that are being synced.")
+SCANS: Final = Counter("aam_scans_total", "Scan jobs that are over.", ["urgency", "outcome"])
+SCANS_RUNNING: Final = Gauge("aam_scans_running", "Vendors that are being looked at by scan jobs.")
 
 _tenants: set[str] = set()
 

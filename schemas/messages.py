@@ -149,6 +149,20 @@ class SchemaChange(Message):
         return SourceSchema(fields=self.fields, primary_key=self.primary_key)
 
 
+class ScanJob(Message):
+    """A connection whose vendor is to be looked at, for the schemas that its records have now.
+
+    Topics `aam.jobs.scan.critical.v1`, `….normal.v1` and `….bulk.v1`, key: the tenant. Written by `aam connectors
+    scan`, and by scan schemas for another try (header `aam-error-attempts`). Read by scan schemas, critical ones first.
+    """
+
+    tenant: Name
+    connection: Name
+    entities: tuple[Name, ...] = Field(default=(), description="Empty: all that the connection reads.")
+    requested_at: UtcTime
+    not_before: UtcTime | None = Field(default=None, description="Of another try; null: as soon as may be.")
+
+
 class TransformWords(Message):
     """A step of the closed vocabulary of transforms, as data; the shape of `mapping.mapping_set.Transform`."""
 

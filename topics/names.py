@@ -52,6 +52,11 @@ class TopicNames:
         return f"{self.prefix}.raw.schema-changes.v1"
 
     @property
+    def scan_jobs(self) -> dict[str, str]:
+        """Urgency of scan jobs → topic, the most urgent first."""
+        return {urgency: f"{self.prefix}.jobs.scan.{urgency}.v1" for urgency in ("critical", "normal", "bulk")}
+
+    @property
     def mapping_table(self) -> str:
         return f"{self.prefix}.mapping.table.v1"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from pydantic import SecretStr
 
 from connectors.spec_files import load_spec, spec_files
@@ -142,6 +143,39 @@ def test_a_killed_sync_loses_nothing(pulled: Pulled, tmp_path: Path, wait_until:
     again = pulled.must("sync", "hs", "--tenant", "acme", "--json")
     assert again["records"]["contact"] == RECORDS - delivered
     assert len({raw["id"] for raw in pulled.raw(RECORDS)}) == RECORDS
+
+
+def test_scan_jobs_announce_schemas_and_what_fails_is_a_dead_letter(pulled: Pulled, wait_until: Any) -> None:
+    names = pulled.mesh.kafka.names
+    pulled.add("github", identity="gh", entities=["repository"])
+    pulled.add("hubspot", identity="hs", entities=["contact"])
+    pulled.add("stripe", identity="locked", secrets={"token": "env:NOBODYS"})
+    pulled.must("scan", "--tenant", "acme")
+    pulled.must("scan", "gh", "--tenant", "acme", "--urgency", "critical")
+    pulled.mesh.worker("scan_schemas", wait=False)
+    changes = [json.loads(message.value() or b"") for message in pulled.mesh.read(names.schema_changes, 3)]
+    assert Counter(change["connection"] for change in changes) == {"gh": 2, "hs": 1}
+    paths = {change["connection"]: {field["path"] for field in change["fields"]} for change in changes}
+    assert "full_name" in paths["gh"]
+    assert "properties.favourite_plan__c" in paths["hs"]  # listed by the vendor beside its records
+    (letter,) = pulled.mesh.read(names.dead_letters, 1)
+    assert json.loads(letter.value() or b"")["connection"] == "locked"
+    assert pulled.connection("locked").status == "action_required"
+    wait_until(lambda: committed(pulled, names.scan_jobs["bulk"]) == 3)
+    assert committed(pulled, names.scan_jobs["critical"]) == 1
+
+
+def committed(pulled: Pulled, topic: str) -> int:
+    """How many scan jobs of a topic are over."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": pulled.mesh.kafka.bootstrap_servers,
+            "group.id": pulled.mesh.kafka.names.group("scan_schemas"),
+        }
+    )
+    found = consumer.committed([TopicPartition(topic, number) for number in range(6)], timeout=10)
+    consumer.close()
+    return sum(max(0, partition.offset) for partition in found)
 
 
 def test_what_goes_wrong_stands_on_the_connection(pulled: Pulled) -> None:

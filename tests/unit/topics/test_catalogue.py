@@ -29,6 +29,7 @@ PLAIN = [
 def test_every_name_is_in_the_catalogue_and_no_other(prefix: str) -> None:
     names = TopicNames(prefix)
     expected = {getattr(names, name) for name in PLAIN} | {names.canonical(entity) for entity in load_entities()}
+    expected |= set(names.scan_jobs.values())
     assert set(Catalogue.load(names).topics) == expected
     assert all(
         spec.name == name and name.startswith(f"{prefix}.") for name, spec in Catalogue.load(names).topics.items()
