@@ -48,6 +48,7 @@ def main() -> None:
     python = _dlt()
     rows: list[Row] = []
     figures: dict[str, float] = {}
+    memory: Row = {}
     settings = SandboxSettings(port=0, vendors=VENDORS, records=records, limits=False, processes=PROCESSES)
     with tempfile.TemporaryDirectory(prefix="aam-bench-") as name, running_sandbox(settings) as url:
         folder = Path(name)
@@ -55,10 +56,10 @@ def main() -> None:
         (folder / "specs").mkdir()
         spec = unlimited(load_spec("pipedrive")).model_dump_json(by_alias=True, exclude_unset=True)
         (folder / "specs" / "pipedrive.json").write_text(spec, encoding="utf-8")
-        base = {"url": url, "credentials": CREDENTIALS, "specs_folder": str(folder / "specs")}
+        base = {"url": url, "credentials": CREDENTIALS, "records": records, "specs_folder": str(folder / "specs")}
         _discover(base, folder, rows, figures)
         _paging(base, python, rows, figures)
-        _sync(base, folder, rows, figures)
+        _sync(base, folder, rows, figures, memory)
     path = write_report(
         "connectors",
         quick=quick(),
@@ -67,8 +68,11 @@ def main() -> None:
         bars=BARS,
         rows=rows,
         figures=figures,
+        memory_mb=memory,
     )
     print_rows("connectors", rows)
+    for records_sent, resident in memory.items():
+        to_stderr(f"resident after {int(records_sent):,} records: {resident:g} MB")
     for figure, value in figures.items():
         to_stderr(f"{figure}: {value:,.3g} (bar {BARS[figure]:g})")
     to_stderr(f"written: {path}")
@@ -107,7 +111,8 @@ def _paging(base: Row, python: Path, rows: list[Row], figures: dict[str, float])
     figures["paging_vs_dlt"] = _median(extracted)["cpu_s"] / _median(ours)["cpu_s"]
 
 
-def _sync(base: Row, folder: Path, rows: list[Row], figures: dict[str, float]) -> None:
+def _sync(base: Row, folder: Path, rows: list[Row], figures: dict[str, float], memory: Row) -> None:
+    """`memory` gets: records that were sent → resident megabytes of the syncing process."""
     to_stderr(f"syncing {CONNECTIONS} connections into Kafka …")
     with owned_kafka(folder) as kafka, owned_postgres(folder) as postgres:
         migrate(postgres.database_url)
@@ -115,7 +120,9 @@ def _sync(base: Row, folder: Path, rows: list[Row], figures: dict[str, float]) -
         admin, catalogue = make_admin(settings), settings.catalogue()
         provision.apply(admin, catalogue, provision.plan(admin, catalogue))
         job = {"database_url": postgres.database_url, "kafka": kafka.bootstrap_servers, "prefix": "bench"}
-        done = _client(base | job | {"what": "sync", "connections": CONNECTIONS})
+        expected = base["records"] * CONNECTIONS
+        done = _client(base | job | {"what": "sync", "connections": CONNECTIONS, "expected": expected})
+    memory.update(done["memory"])
     figures["sync_records_per_s"] = done["records"] / done["seconds"]
     figures["sync_peak_mb"] = done["peak_mb"]
     rows.append(_row(f"sync {CONNECTIONS} connections into Kafka", done["records"], done))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from agents.connection_sync import ConnectionSync, Tools
+from agents.connection_sync import ConnectionSync, Progress, Tools
 from connectors.discover_vendor import discover_vendor
 from connectors.egress import Egress
 from connectors.limits import LimitBook
@@ -33,6 +33,8 @@ from topics.settings import KafkaSettings
 
 AT_ONCE: Final = 32
 TENANT: Final = "bench"
+MEMORY_STEPS: Final = 10
+LOOK_SECONDS: Final = 0.1
 
 
 class Known:
@@ -111,11 +113,40 @@ async def _sync(job: Any) -> dict[str, Any]:
                 connections.add(new, actor="bench")
             started = time.perf_counter()
             claims = [connections.claim(TENANT, name) for name in names]
-            results = await asyncio.gather(*(ConnectionSync(tools, claim).run() for claim in claims if claim))
+            sent: dict[str, int] = {}
+            syncs = [ConnectionSync(tools, claim, on_progress=_note(sent, claim.id)) for claim in claims if claim]
+            memory: dict[int, float] = {}
+            watch = asyncio.create_task(_watch_memory(memory, sent, job["expected"]))
+            results = await asyncio.gather(*(one.run() for one in syncs))
             seconds = time.perf_counter() - started
+            watch.cancel()
     problems = [result.problems for result in results if result.problems]
     assert not problems, problems
-    return {"records": sum(sum(result.records.values()) for result in results), "seconds": seconds}
+    records = sum(sum(result.records.values()) for result in results)
+    memory[records] = round(_resident_mb(), 1)
+    return {"records": records, "seconds": seconds, "memory": memory}
+
+
+def _note(sent: dict[str, int], connection: str) -> Progress:
+    """Keeps in `sent` how many records of a connection were sent."""
+
+    def on_progress(_entity: str, records: int, _total: int | None) -> None:
+        sent[connection] = records
+
+    return on_progress
+
+
+async def _watch_memory(found: dict[int, float], sent: Mapping[str, int], expected: int) -> None:
+    """Notes at every tenth of `expected`: records that were sent → resident megabytes."""
+    for step in range(1, MEMORY_STEPS):
+        while sum(sent.values()) < expected * step // MEMORY_STEPS:  # noqa: ASYNC110  # a look, not a signal
+            await asyncio.sleep(LOOK_SECONDS)
+        found[sum(sent.values())] = round(_resident_mb(), 1)
+
+
+def _resident_mb() -> float:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # no file, the kernel's answer
+        return int(file.read().split()[1]) * resource.getpagesize() / (1 << 20)
 
 
 async def _page(job: Any) -> dict[str, Any]:
