@@ -18,19 +18,26 @@ from agents.connection_credentials import StoredCredentials
 from connectors.egress import Egress
 from connectors.errors import ActionRequired
 from connectors.limits import LimitBook
+from connectors.read_records import record_key
 from connectors.settings import ConnectorSettings
 from connectors.spec_files import load_spec
 from connectors.sync import Batch, EntityEnd, sync
 from connectors.sync_state import Position, StateKey
 from connectors.vendor import Access, Vendor
+from mapping.decode_json import decode
 from observability import metrics
 from registry.connections import Claim, Connections, StoredConnection
 from registry.secrets import Secrets
 from schemas import headers as names
-from schemas.failures import AamError, Misconfigured, TransientError
+from schemas.connector_spec import ConnectorSpec, EntitySpec
+from schemas.failures import AamError, InvalidRecord, Misconfigured, TransientError
 from topics.clients import as_aam_error
-from topics.kafka_record import Headers
+from topics.dead_letter import Failure, dead_letter
+from topics.kafka_record import ConsumedRecord, OutgoingRecord
+from topics.names import TopicNames
 
+AGENT: Final = "sync_connectors"
+STAGE: Final = "sync connectors"
 CHECKPOINT_SECONDS: Final = 2.0
 AGAIN_SECONDS: Final = 300.0
 UNDELIVERED_RECORDS: Final = 4_000
@@ -65,7 +72,7 @@ class Tools:
     """What all syncs of a process share."""
 
     producer: Producer
-    topic: str
+    names: TopicNames
     connections: Connections
     secrets: Secrets
     egress: Egress
@@ -128,7 +135,7 @@ class ConnectionSync:
                 if isinstance(item, EntityEnd):
                     self._ended(item)
                 else:
-                    await self._produce(stored, item)
+                    await self._produce(stored, item, spec)
                 if checkpoints.done():
                     break
             await self._drained(checkpoints)
@@ -138,7 +145,7 @@ class ConnectionSync:
             await checkpoints
             await self._save()
 
-    async def _produce(self, stored: StoredConnection, batch: Batch) -> None:
+    async def _produce(self, stored: StoredConnection, batch: Batch, spec: ConnectorSpec) -> None:
         ticket = Ticket(batch.positions, len(batch.records), len(batch.records))
         self._tickets.append(ticket)
         self._totals[batch.entity] = batch.total or self._totals.get(batch.entity)
@@ -149,19 +156,20 @@ class ConnectionSync:
             if error is not None:
                 self._delivery_error = self._delivery_error or error
 
+        raw_topic = self._tools.names.raw_records
         tenant, observed = stored.tenant.encode(), str(batch.observed_at_ms).encode()
         headers = {entity: _headers(stored, entity, observed) for entity in {r.entity for r in batch.records}}
         for record in batch.records:
-            if record.value is not None and len(record.value) > RAW_LIMIT_BYTES:
-                ticket.left -= 1
-                self._too_large(batch.entity, len(record.value))
-                continue
             sent = headers[record.entity]
             if record.op == "delete":
                 sent = [*sent, (names.OP, b"delete")]
                 if record.record_id is not None:
                     sent.append((names.RECORD_ID, record.record_id.encode()))
-            await self._send(record.value, tenant, sent, delivered)
+            topic, outgoing = raw_topic, OutgoingRecord(tenant, record.value, sent)
+            if record.value is not None and len(record.value) > RAW_LIMIT_BYTES:
+                topic = self._tools.names.dead_letters
+                outgoing = self._too_large(outgoing, record.value, batch, spec.entities[batch.entity])
+            await self._send(topic, outgoing, delivered)
         self._done.records[batch.entity] = self._done.records.get(batch.entity, 0) + len(batch.records)
         metrics.SYNC_RECORDS.labels(stored.connector).inc(len(batch.records))
         if self._on_progress is not None:
@@ -169,15 +177,15 @@ class ConnectionSync:
         self._tools.producer.poll(0)
 
     async def _send(
-        self, value: bytes | None, key: bytes, headers: Any, delivered: Callable[[KafkaError | None, object], None]
+        self, topic: str, record: OutgoingRecord, delivered: Callable[[KafkaError | None, object], None]
     ) -> None:
-        producer = self._tools.producer
+        producer, (key, value, headers) = self._tools.producer, record
         while self._undelivered >= UNDELIVERED_RECORDS:
             producer.poll(0)
             await asyncio.sleep(0.005)
         while True:
             try:
-                producer.produce(self._tools.topic, value, key, headers=headers, on_delivery=delivered)
+                producer.produce(topic, value, key, headers=headers, on_delivery=delivered)  # type: ignore[arg-type]  # its stub knows no null
                 break
             except BufferError:
                 producer.poll(0)
@@ -230,8 +238,15 @@ class ConnectionSync:
         self._done.problems[entity] = {"reason": str(error), "fix": str(getattr(error, "fix", "")), "at": at}
         metrics.SYNC_PROBLEMS.labels(error.kind).inc()
 
-    def _too_large(self, entity: str, size: int) -> None:
-        self._problem(entity, Misconfigured(f"a record of {size} bytes was left out: the raw topic takes 1 MiB"))
+    def _too_large(self, record: OutgoingRecord, value: bytes, batch: Batch, entity: EntitySpec) -> OutgoingRecord:
+        """The dead letter of a record that the raw topic does not take. It never stood there: offset -1."""
+        error = InvalidRecord(f"a record of {len(value)} bytes is a dead letter: the raw topic takes 1 MiB")
+        self._problem(batch.entity, error)
+        metrics.DEAD_LETTERS.labels(AGENT, str(error.kind)).inc()
+        headers = [*record.headers, (names.RECORD_ID, record_key(entity, decode(value)).encode())]
+        raw_topic = self._tools.names.raw_records
+        unsent = ConsumedRecord(raw_topic, -1, -1, batch.observed_at_ms, record.key, value, headers)
+        return dead_letter(unsent, Failure.of(error, STAGE))
 
     async def _release(self) -> None:
         done = self._done
@@ -246,12 +261,11 @@ class ConnectionSync:
         )
 
 
-def _headers(stored: StoredConnection, entity: str, observed_at_ms: bytes) -> Any:
-    headers: Headers = [
+def _headers(stored: StoredConnection, entity: str, observed_at_ms: bytes) -> list[tuple[str, bytes | None]]:
+    return [
         (names.TENANT, stored.tenant.encode()),
         (names.CONNECTOR, stored.connector.encode()),
         (names.ENTITY, entity.encode()),
         (names.CONNECTION, stored.id.encode()),
         (names.OBSERVED_AT, observed_at_ms),
     ]
-    return headers

@@ -75,7 +75,7 @@ class ConnectionSyncs(Service):
                 connections = Connections(pool)
                 tools = Tools(
                     producer=make_producer(self._kafka),
-                    topic=self._kafka.names.raw_records,
+                    names=self._kafka.names,
                     connections=connections,
                     secrets=Secrets(pool, self._secret_settings),
                     egress=egress,

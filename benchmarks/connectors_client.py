@@ -99,7 +99,7 @@ async def _sync(job: Any) -> dict[str, Any]:
         async with Egress(_settings()) as egress:
             tools = Tools(
                 producer=make_producer(kafka),
-                topic=kafka.names.raw_records,
+                names=kafka.names,
                 connections=connections,
                 secrets=Secrets(pool, settings, {"TOKEN": job["credentials"]["api_key"]}),
                 egress=egress,

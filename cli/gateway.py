@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.services import load_settings
+from cli.services import load_settings, open_registry
 from gateway.app import serve
 from gateway.settings import GatewaySettings
 
@@ -20,4 +20,4 @@ def gateway(
 ) -> None:
     """Serve the API and the schemas until Ctrl-C."""
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    serve(load_settings(GatewaySettings).model_copy(update=given))
+    serve(load_settings(GatewaySettings).model_copy(update=given), open_registry)

@@ -86,7 +86,7 @@ def sync(
             async with Egress(settings) as egress:
                 tools = Tools(
                     producer=make_producer(kafka),
-                    topic=kafka.names.raw_records,
+                    names=kafka.names,
                     connections=connections,
                     secrets=Secrets(pool, load_settings(SecretSettings)),
                     egress=egress,

@@ -84,8 +84,12 @@ class RecordReader:
 
     def key_text(self, record: Mapping[str, Any]) -> str:
         """The key in short, to tell records of one entity apart."""
-        values = [read(record) for _, read in self._keys]
-        return ":".join(map(str, values))
+        return ":".join(str(read(record)) for _, read in self._keys)
+
+
+def record_key(entity: EntitySpec, record: Mapping[str, Any]) -> str:
+    """As `RecordReader.key_text`, of a single record."""
+    return ":".join(str(parse(path).reader()(record)) for path in entity.primary_key)
 
 
 def _zipped(how: Zip, data: Any) -> list[Any]:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,9 +21,17 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
+from registry.errors import RegistryMisconfigured
+from registry.pool import Pool
 from schemas.canonical_model import load_entities
 from schemas.schema_ids import schema_id, subject_of
 from schemas.wire_format import frame, unframe
+
+
+def no_registry() -> AbstractContextManager[Pool]:
+    """The schemas are served without Postgres."""
+    raise RegistryMisconfigured("DATABASE_URL is not set")
+
 
 START_SECONDS = 20
 CUSTOMER = load_entities()["customer"]
@@ -63,7 +72,7 @@ def registry() -> Iterator[SchemaRegistryClient]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(create_app(GatewaySettings()), log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(create_app(GatewaySettings(), no_registry), log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -16,7 +16,11 @@ from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
 from registry.connections import Claim, ClaimLost, StoredConnection
 from schemas.failures import AamError
+from topics.dead_letter import read_dead_letter
+from topics.kafka_record import ConsumedRecord
+from topics.names import TopicNames
 
+NAMES = TopicNames()
 CLAIM = Claim("acme", "s", "me")
 
 
@@ -26,9 +30,14 @@ class FakeProducer:
     def __init__(self, broken_at: int | None = None) -> None:
         self.broken_at = broken_at
         self.sent: list[tuple[bytes | None, dict[str, bytes]]] = []
+        self.dead: list[tuple[bytes | None, dict[str, bytes]]] = []
         self.waiting: list[Any] = []
 
-    def produce(self, _topic: str, value: bytes | None, _key: bytes, *, headers: Any, on_delivery: Any) -> None:
+    def produce(self, topic: str, value: bytes | None, _key: bytes, *, headers: Any, on_delivery: Any) -> None:
+        if topic == NAMES.dead_letters:
+            self.dead.append((value, dict(headers)))
+            self.waiting.append((on_delivery, None))
+            return
         broken = self.broken_at is not None and len(self.sent) >= self.broken_at
         self.sent.append((value, dict(headers)))
         self.waiting.append((on_delivery, KafkaError(KafkaError._MSG_TIMED_OUT) if broken else None))
@@ -82,7 +91,7 @@ def sync(producer: FakeProducer, connections: FakeConnections, vendor: Any = str
     async def work() -> SyncResult:
         settings = ConnectorSettings(retry_attempts=1)
         egress = Egress(settings, transport=httpx.MockTransport(vendor))
-        tools = Tools(producer, "raw", connections, FakeSecrets(), egress, LimitBook(), settings)  # type: ignore[arg-type]  # fakes
+        tools = Tools(producer, NAMES, connections, FakeSecrets(), egress, LimitBook(), settings)  # type: ignore[arg-type]  # fakes
         return await ConnectionSync(tools, CLAIM).run()
 
     return asyncio.run(work())
@@ -139,14 +148,27 @@ def test_refused_credentials_leave_what_to_do() -> None:
     assert connections.released["fix"]
 
 
-def test_a_record_larger_than_the_topic_takes_is_left_out_and_told() -> None:
+@pytest.mark.parametrize(("characters", "kept"), [(1_100_000, True), (5_000_000, False)])
+def test_a_record_larger_than_the_topic_takes_is_a_dead_letter_and_told(characters: int, kept: bool) -> None:
     def vendor(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/products":
-            data = [{"id": "p1", "created": 1, "text": "x" * 1_100_000}, {"id": "p2", "created": 1}]
+            data = [{"id": "p1", "created": 1, "text": "x" * characters}, {"id": "p2", "created": 1}]
             return httpx.Response(200, json={"data": data, "has_more": False})
         return stripe(request)
 
     producer, connections = FakeProducer(), FakeConnections()
     result = sync(producer, connections, vendor)
-    assert "left out" in result.problems["product"]["reason"]
+    assert "is a dead letter" in result.problems["product"]["reason"]
     assert len(producer.sent) == 201
+    ((value, headers),) = producer.dead
+    assert (value is not None and len(value) > characters) == kept
+    letter = read_dead_letter(ConsumedRecord(NAMES.dead_letters, 0, 0, 0, b"acme", value, list(headers.items())))
+    assert letter is not None
+    assert (letter.tenant, letter.connector, letter.entity, letter.kind) == (
+        "acme",
+        "stripe",
+        "product",
+        "invalid_record",
+    )
+    assert (headers["record_id"], headers["connection"]) == (b"p1", b"s")
+    assert (letter.truncated, letter.failed_at) == ("" if kept else "value", None)

@@ -1,6 +1,7 @@
 """The registry's answers: paths, bodies, codes and media type as Confluent's API has them."""
 
 import json
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
+from registry.errors import RegistryMisconfigured
+from registry.pool import Pool
 from schemas.canonical_model import load_entities
 from schemas.schema_ids import fingerprint, schema_id
 
@@ -18,7 +21,14 @@ CUSTOMER = load_entities()["customer"]
 CUSTOMER_ID = schema_id(CUSTOMER)
 SUBJECT = "aam.canonical.customer.v1-value"
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
-CLIENT = TestClient(create_app(GatewaySettings()))
+
+
+def no_registry() -> AbstractContextManager[Pool]:
+    """The schemas are served without Postgres."""
+    raise RegistryMisconfigured("DATABASE_URL is not set")
+
+
+CLIENT = TestClient(create_app(GatewaySettings(), no_registry))
 
 
 def ask(method: str, path: str, body: Any = None, status: int = 200) -> Any:
