@@ -10,36 +10,25 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
+from connectors import increments
 from connectors.errors import ActionRequired, BadResponse
 from connectors.expressions import expression, is_true
 from connectors.page import Page
-from connectors.paging import PageGuard, Token, next_page, page_request
+from connectors.paging import PageGuard, next_page, page_request
 from connectors.paging_detection import detect, is_complete
 from connectors.read_records import RecordReader
 from connectors.request_parts import PageRequest, place_of
+from connectors.source_record import RecordShape, SourceRecord
 from connectors.sync_state import NO_PARENT, Position, Run, StateKey, States
-from connectors.templates import render
 from connectors.vendor import PagingEnded, Vendor
-from connectors.watermarks import SECOND, Mark, read_mark, start_mark, write_mark
-from mapping.decode_json import dump
-from schemas.connector_spec import EntitySpec, Incremental
+from schemas.connector_spec import EntitySpec
 from schemas.failures import AamError
 from schemas.paging_spec import Pagination
 from schemas.spec_part import variables_of
 
-CLOCK_SKEW_SECONDS: Final = 3_600
 _QUEUED_BATCHES: Final = 2
-
-
-class SourceRecord(NamedTuple):
-    """One record for the raw topic. `value` is the vendor's JSON; None with a `record_id` for what is gone."""
-
-    entity: str
-    value: bytes | None
-    op: Literal["upsert", "delete"] = "upsert"
-    record_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +208,7 @@ class EntitySync:
             rounds = [above._parent_variables(record) async for record in above._parents(entity.parent.entity)]
         for given in rounds:
             listing = _Listing(name, entity, variables | given, (name, NO_PARENT), Position())
-            async for _, records, _ in above._pages(listing):
+            async for _, records in above._pages(listing):
                 for record in records:
                     if when is None or is_true(when(record)):
                         yield record
@@ -233,21 +222,21 @@ class EntitySync:
         return {parent.param: value}
 
     async def _listing(self, listing: _Listing) -> AsyncIterator[Batch]:
-        shape = _Shape(listing, self._vendor.spec.entities)
-        async for page, records, changed in self._pages(listing):
+        shape = RecordShape(self._name, self._vendor.spec, listing.reader.key_text)
+        async for page, records in self._pages(listing):
             made = shape.records(records)
             observed = round(self._vendor.clock.now() * 1000)
             position = listing.position.model_copy(deep=True)
             yield Batch(
                 self._name,
                 made,
-                {listing.key: position} if changed else {},
+                {listing.key: position},
                 observed,
                 _total(listing.entity.pagination, page),
             )
 
-    async def _pages(self, listing: _Listing) -> AsyncIterator[tuple[Page | None, Sequence[dict[str, Any]], bool]]:
-        """(page, its records that are new, True): the listing's position is what holds after them."""
+    async def _pages(self, listing: _Listing) -> AsyncIterator[tuple[Page | None, Sequence[dict[str, Any]]]]:
+        """(page, its records that are new): the listing's position is what holds after them."""
         run = self._begin(listing)
         restarted, resumed = False, run.token is not None
         while True:
@@ -267,9 +256,12 @@ class EntitySync:
                     await self._probe(listing, run, len(records))
                 token = following.token
                 listing.guard.check(page, records, token)
-            wanted, all_old = _newer(listing.entity.incremental, records, run)
-            self._advance(listing, run, None if all_old else token, page)
-            yield page, wanted, True
+            new, all_old = increments.wanted(listing.entity.incremental, records, run)
+            ending = None if all_old else token
+            now = self._vendor.clock.now()
+            if increments.advance(listing.entity, listing.position, run, ending, page, now=now):
+                listing.guard = PageGuard(listing.entity.pagination)
+            yield page, new
             if listing.position.run is None:
                 return
             run = listing.position.run
@@ -283,7 +275,7 @@ class EntitySync:
     async def _asked(
         self, listing: _Listing, run: Run, request: PageRequest
     ) -> tuple[Page | None, list[dict[str, Any]]]:
-        since, extra = _bounds(listing.entity, run)
+        since, extra = increments.bounds(listing.entity, run)
         page = await self._vendor.ask(self._name, listing.entity, listing.variables | since, request, extra)
         if page is None:
             return None, []
@@ -319,18 +311,16 @@ class EntitySync:
             raise BadResponse(said, f"check the paging of {self._name}: cursor_path finds nothing where there is more")
 
     def _begin(self, listing: _Listing) -> Run:
-        position, incremental = listing.position, listing.entity.incremental
+        position = listing.position
         if position.paging is not None and not is_complete(listing.entity.pagination):
             paging = Pagination.model_validate_json(json.dumps(position.paging))
             listing.entity = listing.entity.model_copy(update={"pagination": paging})
             listing.guard = PageGuard(paging)
         if position.run is not None and position.run.full >= self._full:
             return position.run
-        run = Run(full=self._full)
-        if incremental is not None:
-            self._bound(run, incremental, listing)
-        position.run = run
-        return run
+        now = self._vendor.clock.now()
+        position.run = increments.begin(listing.entity, position, listing.variables, now=now, full=self._full)
+        return position.run
 
     def _begin_again(self, listing: _Listing) -> Run:
         listing.position.run = None
@@ -338,154 +328,8 @@ class EntitySync:
         listing.guard = PageGuard(listing.entity.pagination)
         return self._begin(listing)
 
-    def _bound(self, run: Run, incremental: Incremental, listing: _Listing) -> None:
-        position = listing.position
-        now = int(self._vendor.clock.now()) * SECOND
-        known = None if self._full else position.watermark
-        if incremental.mode == "cursor" and not self._full and position.cursor is not None:
-            run.token = position.cursor
-            return
-        if known is not None:
-            lookback = incremental.lookback_seconds * SECOND
-            run.since = max(known - lookback, 0) if isinstance(known, int) else known
-        elif incremental.start is not None:
-            run.since = start_mark(render(incremental.start, listing.variables), incremental.format)
-        if incremental.format != "text":
-            run.until = now - incremental.end_margin_seconds * SECOND
-            if isinstance(run.since, int):
-                run.since = min(run.since, run.until)
-            run.window_until = _window_end(incremental, run.since, run.until)
-
-    def _advance(self, listing: _Listing, run: Run, token: Token | None, page: Page | None) -> None:
-        """Moves the position past a page: to the next page, the next window, or the end."""
-        position, incremental = listing.position, listing.entity.incremental
-        if token is not None:
-            run.token = token
-            return
-        if incremental is not None and run.window_until is not None and run.until != run.window_until:
-            run.since, run.token = run.window_until, None
-            run.window_until = _window_end(incremental, run.since, run.until)
-            listing.guard = PageGuard(listing.entity.pagination)
-            return
-        if incremental is not None:
-            self._finish(position, listing.entity, incremental, run, page)
-        position.run = None
-
-    def _finish(
-        self, position: Position, entity: EntitySpec, incremental: Incremental, run: Run, page: Page | None
-    ) -> None:
-        if incremental.mode == "cursor":
-            path = incremental.cursor_path or entity.pagination.cursor_path
-            found = expression(path)(page.data) if path and page is not None else None
-            position.cursor = found if isinstance(found, str | int) and found != "" else run.token
-        now = int(self._vendor.clock.now()) * SECOND
-        reached = [mark for mark in (position.watermark, run.highest) if mark is not None]
-        if isinstance(run.until, int) and _asks_until(entity):
-            reached.append(min(run.until, now - CLOCK_SKEW_SECONDS * SECOND))
-        if not reached:
-            return
-        if incremental.format == "text":
-            position.watermark = max(str(mark) for mark in reached)
-            return
-        # A record dated in the future must not make the next sync skip what changes until then.
-        position.watermark = min(max(mark for mark in reached if isinstance(mark, int)), now)
-
     def _marker(self, key: StateKey, position: Position) -> Batch:
         return Batch(self._name, (), {key: position}, round(self._vendor.clock.now() * 1000))
-
-
-class _Shape:
-    """What becomes of a record: an upsert with all of it, or a delete."""
-
-    def __init__(self, listing: _Listing, entities: Mapping[str, EntitySpec]) -> None:
-        deletes = listing.entity.deletes
-        self._name = listing.name
-        self._gone = expression(deletes.when) if deletes and deletes.when else None
-        self._always = deletes is not None and deletes.when is None
-        self._of = deletes.of if deletes and deletes.of in entities else None
-        self._id = expression(deletes.id) if deletes and deletes.id else None
-        self._key = listing.reader.key_text
-
-    def records(self, records: Sequence[dict[str, Any]]) -> list[SourceRecord]:
-        if self._gone is None and not self._always:
-            name = self._name
-            return [SourceRecord(name, value) for value in map(dump, records)]
-        return [self._record(record) for record in records]
-
-    def _record(self, record: dict[str, Any]) -> SourceRecord:
-        if not self._always and (self._gone is None or not is_true(self._gone(record))):
-            return SourceRecord(self._name, dump(record))
-        if self._id is None and self._of is None:
-            return SourceRecord(self._name, dump(record), "delete")
-        identity = self._id(record) if self._id is not None else self._key(record)
-        if isinstance(identity, bool) or not isinstance(identity, str | int) or identity == "":
-            raise BadResponse("a delete doesn't say of what", "check deletes.id in the spec")
-        return SourceRecord(self._of or self._name, None, "delete", str(identity))
-
-
-def _bounds(entity: EntitySpec, run: Run) -> tuple[dict[str, Any], list[PageRequest]]:
-    """({since} and {until} for templates, parameters of the increment)."""
-    incremental = entity.incremental
-    if incremental is None:
-        return {}, []
-    form = incremental.format
-    since = None if run.since is None else write_mark(run.since, form)
-    until = run.window_until if run.window_until is not None else run.until
-    values: dict[str, Any] = {}
-    first = run.token is None or incremental.mode == "server"
-    if incremental.param and since is not None and incremental.mode != "client" and first:
-        values[incremental.param] = since
-    if incremental.until_param and until is not None:
-        values[incremental.until_param] = write_mark(until, form, up=True)
-    place = place_of(entity, incremental.in_ or entity.pagination.in_)
-    known = {
-        "since": since if since is not None else write_mark("" if form == "text" else 0, form),
-        "until": None if until is None else write_mark(until, form, up=True),
-    }
-    return known, [PageRequest(values=values, place=place)] if values else []
-
-
-def _newer(
-    incremental: Incremental | None, records: Sequence[dict[str, Any]], run: Run
-) -> tuple[Sequence[dict[str, Any]], bool]:
-    """(the records that are wanted, whether all are older and none newer can follow); notes the highest mark."""
-    if incremental is None or incremental.field is None:
-        return records, False
-    read, form = expression(incremental.field), incremental.field_format or incremental.format
-    values = [read(record) for record in records]
-    marks = _marks(values, form) if incremental.mode != "client" else [read_mark(value, form) for value in values]
-    found = [mark for mark in marks if mark is not None]
-    if found:
-        highest: Any = max(found)
-        run.highest = highest if run.highest is None else max(run.highest, highest)
-    if incremental.mode != "client" or run.since is None:
-        return records, False
-    since: Any = run.since
-    wanted = [record for record, mark in zip(records, marks, strict=True) if mark is None or mark >= since]
-    ends = incremental.mode == "client" and incremental.order == "descending"
-    return wanted, bool(ends and records and not wanted)
-
-
-def _marks(values: Sequence[Any], form: str) -> list[Mark | None]:
-    """The marks of a page; of times all written alike only the latest, which is all that matters then."""
-    texts = {len(value) for value in values if value.__class__ is str}
-    alike = (
-        form == "iso8601" and len(texts) == 1 and all(value.__class__ is str and value[-1:] == "Z" for value in values)
-    )
-    return [read_mark(value, form) for value in ([max(values)] if alike else values)]
-
-
-def _window_end(incremental: Incremental, since: Mark | None, until: Mark | None) -> Mark | None:
-    if incremental.window_seconds is None or not isinstance(until, int):
-        return until
-    start = since if isinstance(since, int) else 0
-    return min(until, start + incremental.window_seconds * SECOND)
-
-
-def _asks_until(entity: EntitySpec) -> bool:
-    """Whether a request tells the end of its span, so that a listing is known to have covered it."""
-    told = entity.incremental is not None and entity.incremental.until_param is not None
-    return told or "until" in variables_of([entity.endpoint, entity.params, entity.body])
 
 
 def _total(paging: Pagination, page: Page | None) -> int | None:

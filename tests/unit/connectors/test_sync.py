@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from connectors.errors import ActionRequired, BadResponse, VendorUnavailable
-from connectors.sync import Batch, EntityEnd, SourceRecord, sync
+from connectors.source_record import SourceRecord
+from connectors.sync import Batch, EntityEnd, sync
 from connectors.sync_state import States
 from connectors.vendor import Vendor
 

@@ -11,7 +11,8 @@ import pytest
 from connectors.egress import Egress
 from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
-from connectors.sync import Batch, EntityEnd, SourceRecord, sync
+from connectors.source_record import SourceRecord
+from connectors.sync import Batch, EntityEnd, sync
 from connectors.sync_state import Position, StateKey, States
 from connectors.vendor import Access, Vendor
 from registry.seeds import load_spec
