@@ -81,7 +81,7 @@ def demo(
         leaving.callback(ended.set)
         raw = aside.submit(lambda: list(takewhile(lambda _: not ended.is_set(), _raw_records(count))))
         registry = aside.submit(_start_registry, stack, root)
-        kafka = stack.enter_context(owned_kafka(root, say=say))
+        kafka = stack.enter_context(owned_kafka(root, say=say, volatile=not keep))
         database_url = registry.result()
         settings = KafkaSettings().model_copy(update={"bootstrap_servers": kafka.bootstrap_servers})
         env = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "DATABASE_URL": database_url}

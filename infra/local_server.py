@@ -14,7 +14,7 @@ from infra.detached_process import is_running, read_state, start_detached, stop_
 from infra.file_lock import file_lock
 from infra.free_ports import START_ATTEMPTS, free_ports, is_bind_failure, is_free
 from infra.narration import Say, to_stderr
-from infra.owned_folder import owned_folder
+from infra.owned_folder import in_memory, owned_folder
 from infra.owned_process import OwnedProcess
 from infra.server_command import ServerCommand, log_tail
 from schemas.failures import Misconfigured, TransientError
@@ -58,13 +58,15 @@ class ServerStatus:
 
 
 @contextmanager
-def owned_server(recipe: Recipe, root: Path, *, say: Say = to_stderr) -> Iterator[str]:
-    """Run a server for as long as the block, or this process, lasts; yields its address.
+def owned_server(recipe: Recipe, root: Path, *, say: Say = to_stderr, volatile: bool = False) -> Iterator[str]:
+    """Run a server for as long as the block, or this process, lasts; yields its address. `volatile`: its data lies in
+    memory, where there is room.
 
     Raises:
         Misconfigured: it ended while starting (its log is in the message). TransientError: it never answered.
     """
-    with owned_folder(root / "owned", recipe.slug) as folder:
+    on_disk = root / "owned"
+    with owned_folder(in_memory(otherwise=on_disk) if volatile else on_disk, recipe.slug) as folder:
         for attempt in range(1, START_ATTEMPTS + 1):
             ports = free_ports(recipe.port_count)
             command = recipe.prepare(folder, ports, durable=False, say=say)

@@ -42,7 +42,7 @@ def kafka(services_root: Path) -> Iterator[RunningKafka]:
     if given:
         yield RunningKafka(given)
         return
-    with owned_kafka(services_root) as running:
+    with owned_kafka(services_root, volatile=True) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.free_ports import LOOPBACK
@@ -25,6 +25,7 @@ from infra.settings import LocalSettings
 
 PROBE_SECONDS = 2.0
 FORMAT_SECONDS = 120.0
+_PROBE = "aam-readiness"  # a group and a transactional id
 _FORMATTED = "cluster_id"  # file with the id of the cluster in this folder
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",  # at info, a start alone writes thousands of lines
@@ -41,18 +42,22 @@ class RunningKafka:
 
 
 @contextmanager
-def owned_kafka(root: Path, *, say: Say = to_stderr, heap_mib: int | None = None) -> Iterator[RunningKafka]:
+def owned_kafka(
+    root: Path, *, say: Say = to_stderr, heap_mib: int | None = None, volatile: bool = False
+) -> Iterator[RunningKafka]:
     """Run a fresh, empty Kafka that ends with this block or process, whichever ends first, data included.
 
     Args:
         root: folder for its data while it runs, usually a checkout's `.aam`.
+        volatile: keep the data in memory where there is room: a broker waits for the disk several times for each
+            partition that it lays out, which is most of what 2,000 of them take.
         say: told of what takes time, a line each.
         heap_mib: Java heap; default `AAM_KAFKA_HEAP_MIB`.
     Raises:
         Misconfigured: no Java, a jar that differs from the lock, or the broker's own complaint.
         TransientError: download failed, or the broker didn't answer.
     """
-    with owned_server(KafkaRecipe(heap_mib), root, say=say) as address:
+    with owned_server(KafkaRecipe(heap_mib), root, say=say, volatile=volatile) as address:
         yield RunningKafka(address)
 
 
@@ -106,9 +111,25 @@ class KafkaRecipe(Recipe):
             socket.create_connection((host, int(port)), PROBE_SECONDS).close()
             admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
             cluster = admin.describe_cluster(request_timeout=PROBE_SECONDS).result()
-            return len(cluster.nodes) > 0 and cluster.cluster_id == (folder / _FORMATTED).read_text()
+            if not cluster.nodes or cluster.cluster_id != (folder / _FORMATTED).read_text():
+                return False
+            _ask_coordinators(address)
+            return True
         except (OSError, KafkaException):
             return False
+
+
+def _ask_coordinators(address: str) -> None:
+    """Have the topics behind groups and transactions laid out: asked for later, they would wait for every partition
+    that is created meanwhile. Raises KafkaException until both coordinators answer.
+    """
+    probe = {"bootstrap.servers": address, "log_level": 0}
+    Producer(probe | {"transactional.id": _PROBE}).init_transactions(PROBE_SECONDS)
+    consumer = Consumer(probe | {"group.id": _PROBE})
+    try:
+        consumer.committed([TopicPartition(_PROBE, 0)], timeout=PROBE_SECONDS)
+    finally:
+        consumer.close()
 
 
 def _format_once(run: Sequence[str], folder: Path, properties: Path, data: Path, *, durable: bool) -> None:

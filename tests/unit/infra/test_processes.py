@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from infra import owned_folder as owned_folders
 from infra.detached_process import is_running, read_state, start_detached, stop_detached, write_state
 from infra.free_ports import free_ports, is_bind_failure, is_free
-from infra.owned_folder import owned_folder
+from infra.owned_folder import in_memory, owned_folder
 from infra.owned_process import OwnedProcess
 from infra.server_command import ServerCommand
 
@@ -114,6 +115,24 @@ def test_folders_of_dead_owners_are_removed_and_those_of_the_living_stay(tmp_pat
         assert first.is_dir()
         assert second.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_memory_is_private_and_given_up_where_it_is_not_ours_or_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owned_folders, "_SHARED_MEMORY", tmp_path)
+    on_disk = tmp_path / "disk"
+    folder = in_memory(otherwise=on_disk)
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+    folder.chmod(0o755)  # as another user could have prepared it
+    assert in_memory(otherwise=on_disk) == on_disk
+    folder.chmod(0o700)
+    monkeypatch.setattr(owned_folders, "_ROOM_BYTES", 2**62)
+    assert in_memory(otherwise=on_disk) == on_disk
+    monkeypatch.setattr(owned_folders, "_SHARED_MEMORY", tmp_path / "absent")
+    assert in_memory(otherwise=on_disk) == on_disk
 
 
 def test_ports_are_different_and_free() -> None:
