@@ -1,5 +1,6 @@
 """`aam mappings show|history|diff`: what holds, what held at a revision, and what changed between two."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ from cli.mapping_options import Connector, Entity, Json, OnlyTarget, Tenant, par
 from cli.mapping_tables import paths_of, transform_of, version_json
 from cli.services import open_registry
 from mapping.mapping_set import ANY_TENANT, Mapping, MappingSet
-from registry.audit import AuditFilter, AuditTrail
+from registry.audit import AuditFilter, AuditTrail, Recorded
 from registry.history import History
 from registry.mapping_store import MappingStore, StoredMapping
 
@@ -48,11 +49,7 @@ def history(
     with open_registry() as pool:
         stored = MappingStore(pool).list_mappings(tenant=tenant, connector=connector, entity=entity, history=True)
         trail = AuditFilter(tenant=tenant, connector=connector, entity=entity, target=wanted)
-        reasons = {
-            (entry.canonical_entity, entry.canonical_field, entry.version): entry.reason
-            for entry in AuditTrail(pool).read(trail)
-            if entry.reason
-        }
+        reasons = _reasons(AuditTrail(pool).read(trail))
     versions = [version for version in stored if wanted in (None, version.mapping.target)]
     if as_json:
         for version in versions:
@@ -91,6 +88,15 @@ def diff(
                 write_line(f"{sign} {'.'.join(target)} ← {paths_of(mapping)} {transform_of(mapping)} {mapping.status}")
     if not changes:
         say(f"Revisions {old} and {later} map {connector}/{entity} alike.")
+
+
+def _reasons(trail: Iterable[Recorded]) -> dict[tuple[str | None, str | None, int | None], str]:
+    """(canonical entity, field, version) → why it was proposed, approved, tried and so on, in that order."""
+    told: dict[tuple[str | None, str | None, int | None], dict[str, None]] = {}
+    for entry in trail:
+        if entry.reason:
+            told.setdefault((entry.canonical_entity, entry.canonical_field, entry.version), {})[entry.reason] = None
+    return {version: "; ".join(reasons) for version, reasons in told.items()}
 
 
 def _show_set(found: MappingSet) -> None:

@@ -1,6 +1,6 @@
 """`aam registry`: the audit trail, and what to do after a restore of its database."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from cli.services import kafka_settings, open_registry
 from registry.audit import AuditFilter, AuditTrail, Recorded
 from registry.outbox import Outbox
 from topics.read_topic import Until, read_topic
+
+_SHOWN_PATHS: Final = 3  # a longer list is told by its length; --json has it whole
 
 app = typer.Typer(no_args_is_help=True, help="The registry's audit trail, and recovery after a restore.")
 
@@ -89,4 +91,7 @@ def _told(state: dict[str, object] | None) -> str:
         return ""
     if "source_field" in state:
         return f"{state['source_field'] or 'constant'} ({state.get('status', '')})"
-    return ", ".join(f"{name} {value}" for name, value in state.items())
+    return ", ".join(
+        f"{name}: {len(value) if isinstance(value, list) and len(value) > _SHOWN_PATHS else value}"
+        for name, value in state.items()
+    )

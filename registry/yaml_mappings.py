@@ -202,6 +202,8 @@ def _remedy(mapping: FieldMapping) -> str:
             parse(path or "x")
         except InvalidPath:
             return 'quote a key with other characters as JSON: properties."a.b"'
+    if len({mapping.source_field, *mapping.fallbacks}) <= len(mapping.fallbacks):
+        return "name each path once"
     kind = _fields_of(mapping.canonical_entity)[mapping.canonical_field].kind
     ops = sorted(op for op, kinds in transforms._KINDS.items() if kind in kinds)
     return f"what gives a {kind.value if kind else 'record'}: {', '.join(ops)}"

@@ -77,6 +77,8 @@ entities:
         ("Stage: {canonical: industry, transform: enum, params: {values: {a: {}}}}", "expected a string", "enum"),
         ("Cents: {canonical: annual_revenue, transform: minor_units}", "takes 1 input", "minor_units"),
         ("a..b: industry", "expected a name", "quote"),
+        ("Web: {canonical: website, fallbacks: [Url, Web]}", "falls back on itself", "name each path once"),
+        ("Web: {canonical: website, fallbacks: [Url, Url]}", "falls back on itself", "name each path once"),
         ("Old: {canonical: name}", "account.name is written on line 6 too", "fallback"),
         ("Owner: {canonical: owner_id, confidence: 2}", "less than or equal to 1", "docs/"),
         ("Owner: {canonical: owner_id, transfrom: upper}", "transfrom", "docs/"),
