@@ -11,7 +11,7 @@ from connectors.expressions import Expression, expression, has_key
 from connectors.page import Page
 from connectors.templates import Variables, render
 from mapping.path import MISSING, parse
-from schemas.connector_spec import EntitySpec, Zip
+from schemas.connector_spec import EntitySpec, Series, Zip
 
 _USUAL: Final = ("data", "results", "items", "records", "value", "entries", "list", "rows", "elements", "objects")
 
@@ -27,6 +27,8 @@ def found_records(entity: EntitySpec, page: Page) -> list[Any]:
         return []
     if entity.zip is not None:
         return _zipped(entity.zip, data)
+    if entity.series is not None:
+        return _in_parallel(entity.series, data)
     if entity.records_path is not None:
         return _at_path(entity.records_path, data)
     return data if isinstance(data, list) else _only_list(data, alone=entity.pagination.kind == "none")
@@ -101,6 +103,23 @@ def _zipped(how: Zip, data: Any) -> list[Any]:
         if len(values) != len(columns):
             raise BadResponse(f"a row has {len(values)} values under {len(columns)} columns", "check zip in the spec")
         records.append(dict(zip(columns, values, strict=True)))
+    return records
+
+
+def _in_parallel(how: Series, data: Any) -> list[Any]:
+    found = expression(how.path)(data)
+    if found is None and not has_key(how.path, data):
+        raise BadResponse(f"the response has nothing at {how.path}", "check series in the spec")
+    records = []
+    for series in [found] if isinstance(found, dict) else _as_list(found, how.path):
+        if not isinstance(series, dict):
+            raise BadResponse(f"what stands at {how.path} is no object with lists", "check series in the spec")
+        lists = [_as_list(series.get(member), member) for member in how.lists.values()]
+        if len({len(values) for values in lists}) != 1:
+            lengths = " and ".join(f"{len(values)} {name}" for name, values in zip(how.lists, lists, strict=True))
+            raise BadResponse(f"lists that belong together differ in length: {lengths}", "check series in the spec")
+        common = {name: value for name, value in series.items() if name not in how.lists.values()}
+        records += [common | dict(zip(how.lists, values, strict=True)) for values in zip(*lists, strict=True)]
     return records
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connectors import increments
-from connectors.errors import ActionRequired, BadResponse
+from connectors.errors import ActionRequired, BadResponse, VendorUnavailable
 from connectors.expressions import expression, is_true
+from connectors.field_lists import field_lists, joined
 from connectors.page import Page
 from connectors.paging import PageGuard, next_page, page_request
 from connectors.paging_detection import detect, is_complete
@@ -28,6 +29,7 @@ from schemas.failures import AamError
 from schemas.paging_spec import Pagination
 from schemas.spec_part import variables_of
 
+JOIN_TRIES: Final = 3
 _QUEUED_BATCHES: Final = 2
 
 
@@ -132,6 +134,7 @@ class EntitySync:
         self._entity = vendor.spec.entities[name]
         self._states = states
         self._full = full
+        self._field_lists: Sequence[str] = ()  # what {fields} stands for, request by request
 
     async def batches(self) -> AsyncIterator[Batch]:
         """All batches, the last of which says that the entity is done. Raises AamErrors."""
@@ -169,7 +172,8 @@ class EntitySync:
             where = self._entity.fields_endpoint
             entries = await self._vendor.fields(self._name, self._entity, where)
             names = [expression(where.name)(entry) for entry in entries]
-            variables["fields"] = ",".join(name for name in names if isinstance(name, str))
+            named = dict.fromkeys(name for name in names if isinstance(name, str))
+            self._field_lists = field_lists(named, where.max_characters)
         return variables
 
     async def _per_parent(self, variables: dict[str, Any]) -> AsyncIterator[Batch]:
@@ -275,14 +279,27 @@ class EntitySync:
     async def _asked(
         self, listing: _Listing, run: Run, request: PageRequest
     ) -> tuple[Page | None, list[dict[str, Any]]]:
-        since, extra = increments.bounds(listing.entity, run)
-        page = await self._vendor.ask(self._name, listing.entity, listing.variables | since, request, extra)
-        if page is None:
-            return None, []
-        records = listing.reader.read(page)
+        """A page and its records; of several requests where one can't name all fields."""
+        for _ in range(JOIN_TRIES):
+            pages: list[Page] = []
+            for fields in self._field_lists or ("",):
+                page = await self._asked_once(listing, run, request, fields)
+                if page is None:
+                    return None, []
+                pages.append(page)
+            records = joined([listing.reader.read(page) for page in pages], listing.reader.key_text)
+            if records is not None:
+                break
+        else:
+            raise VendorUnavailable("the records change faster than all of their fields can be asked for")
         if not is_complete(listing.entity.pagination):
-            self._complete(listing, page, records)
-        return page, records
+            self._complete(listing, pages[0], records)
+        return pages[0], records
+
+    async def _asked_once(self, listing: _Listing, run: Run, request: PageRequest, fields: str) -> Page | None:
+        since, extra = increments.bounds(listing.entity, run)
+        variables = listing.variables | since | {"fields": fields}
+        return await self._vendor.ask(self._name, listing.entity, variables, request, extra)
 
     def _complete(self, listing: _Listing, page: Page, records: Sequence[Any]) -> None:
         found = detect(listing.entity.pagination, page, records)

@@ -11,6 +11,7 @@ from sandbox.asked import Asked
 from sandbox.dataset import Dataset
 from sandbox.ga4_rows import ga4_columns, ga4_row
 from sandbox.generators import UPDATED_AFTER
+from sandbox.metric_data import metric_results
 from sandbox.slots import parse_time
 from sandbox.vendor import Paging
 
@@ -173,6 +174,11 @@ def _written(
 ) -> tuple[list[bytes], dict[str, Any]]:
     if dataset.entity.shape == "plain":
         return dataset.write(indexes, select), {}
+    if dataset.entity.shape == "metric_data":
+        results = metric_results(asked.body, [orjson.loads(text) for text in dataset.write(indexes)])
+        if results is None:
+            raise BadRequest("The parameter MetricDataQueries is required, each with a statistic that there is.")
+        return [orjson.dumps(result) for result in results], {}
     columns = ga4_columns(asked.body, dataset.made(0))
     if columns is None:
         raise BadRequest("Did you mean another dimension or metric? The API doesn't know one of those asked for.")

@@ -100,7 +100,7 @@ class Entity(VendorPart):
     like: Name | None = Field(default=None, description="The same records as another entity, asked for otherwise.")
     object: str | None = Field(default=None, description="The vendor's name of it, where its fields are listed.")
     record: dict[str, Json]
-    shape: Literal["plain", "ga4_rows"] = "plain"
+    shape: Literal["plain", "ga4_rows", "metric_data"] = "plain"
 
 
 class Limit(VendorPart):

@@ -146,6 +146,17 @@ class Zip(SpecPart):
     values: JmesPath = Field(default="@", description="In a row: list of values, in the columns' order.")
 
 
+class Series(SpecPart):
+    """Parallel lists made into objects, the n-th of each list into the n-th (CloudWatch's GetMetricData, charts)."""
+
+    path: JmesPath = Field(description="JMESPath in the response to the object with the lists, or a list of such.")
+    lists: dict[str, str] = Field(
+        min_length=1,
+        description="Field of a record → the object's member with its list. What the object has beside those is copied "
+        "into each record.",
+    )
+
+
 class FieldsEndpoint(SpecPart):
     """Where the vendor lists an entity's fields, custom ones included."""
 
@@ -162,6 +173,12 @@ class FieldsEndpoint(SpecPart):
     custom: JmesPath | None = Field(default=None, description="JMESPath in a field to whether a customer made it.")
     enum: JmesPath | None = Field(default=None, description="JMESPath in a field to its possible values.")
     prefix: str = Field(default="", description="Path in a record above these fields, e.g. properties.")
+    max_characters: int | None = Field(
+        default=None,
+        ge=100,
+        description="Longest {fields} of a request, percent-encoded. What is longer is asked for in several requests a "
+        "page, whose records are joined by primary key. Null: never split.",
+    )
 
 
 class EntitySpec(SpecPart):
@@ -182,6 +199,7 @@ class EntitySpec(SpecPart):
         "response, or its only list.",
     )
     zip: Zip | None = Field(default=None, description="In place of `records_path`.")
+    series: Series | None = Field(default=None, description="In place of `records_path`.")
     record: JmesPath | None = Field(default=None, description="JMESPath that makes a record of what was found.")
     add: dict[str, Template] = Field(default={}, description="Fields added to each record, e.g. its parent's id.")
     pagination: Pagination = Field(default=Pagination(kind="auto"))

@@ -20,6 +20,10 @@ from schemas.spec_part import variables_of
 
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _SIMILAR: Final = 65.0
+# What tells two entities apart.
+_REQUEST: Final = (
+    "method", "endpoint", "params", "headers", "body", "records_path", "zip", "series", "record", "deletes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,7 @@ def _missing(value: Any, known: set[str], path: str, *, secrets: Iterable[str] =
 def _same_endpoints(spec: ConnectorSpec) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for name, entity in spec.entities.items():
-        parts = ("method", "endpoint", "params", "headers", "body", "records_path", "zip", "record", "deletes")
-        request = repr([getattr(entity, part) for part in parts])
+        request = repr([getattr(entity, part) for part in _REQUEST])
         first = seen.setdefault(request, name)
         if first != name:
             yield Problem(
@@ -142,10 +145,13 @@ def _bad_parents(spec: ConnectorSpec) -> Iterator[Problem]:
 def _bad_entity(spec: ConnectorSpec, name: str, entity: EntitySpec) -> Iterator[Problem]:
     path = f"$.entities.{name}"
     paging, incremental = entity.pagination, entity.incremental
-    if entity.zip and entity.records_path:
-        yield Problem(f"{path}.zip", "stands in place of records_path", "leave one of them out")
+    where = [name for name in ("records_path", "zip", "series") if getattr(entity, name)]
+    if len(where) > 1:
+        yield Problem(f"{path}.{where[1]}", f"stands in place of {where[0]}", "leave one of them out")
     if entity.body is not None and entity.method == "GET":
         yield Problem(f"{path}.body", "a GET has none", "say method POST")
+    if entity.fields_endpoint and entity.fields_endpoint.max_characters:
+        yield from _bad_split(entity, f"{path}.fields_endpoint.max_characters")
     if paging.kind == "last_record_id" and not paging.record_path and len(entity.primary_key) != 1:
         yield Problem(f"{path}.pagination.record_path", "needed where the primary key isn't one path")
     if entity.deletes and entity.deletes.of:
@@ -169,6 +175,17 @@ def _bad_entity(spec: ConnectorSpec, name: str, entity: EntitySpec) -> Iterator[
             "a window needs an end and a first start",
             "give until_param and start",
         )
+
+
+def _bad_split(entity: EntitySpec, path: str) -> Iterator[Problem]:
+    """What keeps a page from being asked for in parts."""
+    if "fields" not in variables_of([entity.endpoint, entity.params, entity.body]):
+        yield Problem(path, "no request names the fields", "use {fields} in params, or leave it out")
+    if not entity.primary_key:
+        yield Problem(path, "parts of a record are joined by its key", "give primary_key")
+    if entity.pagination.kind in {"next_url", "odata", "link_header", "auto"}:
+        fix = "page by cursor, offset, page or last_record_id"
+        yield Problem(path, "a next URL of the vendor's asks for the fields that the first one asked for", fix)
 
 
 def _unknown_entities(spec: ConnectorSpec, names: Iterable[str], path: str) -> Iterator[Problem]:

@@ -289,6 +289,45 @@ def test_rows_under_headers_become_records(fake: Any, run: Any) -> None:
     assert fake.seen[0].url.raw_path == b"/v1/p/1%2F2:runReport"
 
 
+SERIES = {"path": "results", "lists": {"at": "times", "value": "values"}}
+
+
+def test_parallel_lists_become_records(fake: Any, run: Any) -> None:
+    results = [
+        {"id": "sum", "times": [10, 20], "values": [1.5, 2.5], "code": "Complete"},
+        {"id": "max", "times": [], "values": []},
+    ]
+    entity = {"series": SERIES, "primary_key": ["id", "at"], "pagination": "none"}
+    store = Store()
+    run(store.take(fake.vendor(lambda _: reply({"results": results}), entity=entity)))
+    assert [json.loads(record.value or b"") for record in store.records] == [
+        {"id": "sum", "code": "Complete", "at": 10, "value": 1.5},
+        {"id": "sum", "code": "Complete", "at": 20, "value": 2.5},
+    ]
+    alone = Store()
+    single = entity | {"series": SERIES | {"path": "@"}}
+    run(alone.take(fake.vendor(lambda _: reply(results[0]), entity=single)))
+    assert len(alone.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"results": [{"id": "a", "times": [1, 2], "values": [1]}]}, "2 at and 1 value"),
+        ({"results": [{"id": "a", "times": [1]}]}, "differ in length"),
+        ({"results": [{"id": "a", "times": {"1": 1}, "values": [1]}]}, "no list"),
+        ({"results": ["a"]}, "no object with lists"),
+        ({"error": "none"}, "nothing at results"),
+    ],
+)
+def test_lists_that_do_not_belong_together_give_no_record(fake: Any, run: Any, data: Any, said: str) -> None:
+    entity = {"series": SERIES, "primary_key": ["id", "at"], "pagination": "none"}
+    store = Store()
+    run(store.take(fake.vendor(lambda _: reply(data), entity=entity)))
+    assert store.records == []
+    assert said in str(store.error())
+
+
 def test_numbers_arrive_as_exact_as_they_were_sent(fake: Any, run: Any) -> None:
     body = b'{"data": [ {"id": 12345678901234567890123, "amount": 0.10000000000000000001, "rate": 1e400} ] }'
     store, vendor = Store(), fake.vendor(lambda _: httpx.Response(200, content=body), entity={"pagination": "none"})

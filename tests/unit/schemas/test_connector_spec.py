@@ -104,6 +104,49 @@ def test_a_spec_in_full_is_read_back_as_it_was_written() -> None:
             changed("entities", "user", "incremental", to={"field": "updated"}),
             "$.entities.user.incremental.param: nothing says from when",
         ),
+        (
+            changed("entities", "user", "fields_endpoint", to={"endpoint": "/f", "max_characters": 900}),
+            "$.entities.user.fields_endpoint.max_characters: no request names the fields",
+        ),
+        (
+            changed(
+                "entities",
+                "user",
+                to={
+                    "endpoint": "/u",
+                    "params": {"f": "{fields}"},
+                    "pagination": "link_header",
+                    "fields_endpoint": {"endpoint": "/f", "max_characters": 900},
+                },
+            ),
+            "$.entities.user.fields_endpoint.max_characters: a next URL",
+        ),
+        (
+            changed(
+                "entities",
+                "user",
+                to={
+                    "endpoint": "/u",
+                    "params": {"f": "{fields}"},
+                    "pagination": "cursor",
+                    "primary_key": [],
+                    "fields_endpoint": {"endpoint": "/f", "max_characters": 900},
+                },
+            ),
+            "$.entities.user.fields_endpoint.max_characters: parts of a record",
+        ),
+        (
+            changed(
+                "entities",
+                "user",
+                to={
+                    "endpoint": "/u",
+                    "records_path": "a",
+                    "series": {"path": "a", "lists": {"b": "b"}},
+                },
+            ),
+            "$.entities.user.series: stands in place of records_path",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_path_and_a_fix(spec: dict[str, Any], said: str) -> None:
