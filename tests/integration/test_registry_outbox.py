@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from mapping.mapping_set import Mapping, MappingSet
 from registry import errors
+from registry.audit import AuditTrail
 from registry.mapping_store import MappingStore
 from registry.outbox import Outbox, Publication
 from registry.pool import Pool, open_pool
@@ -166,6 +167,40 @@ def test_a_raised_epoch_demands_everything(outbox: Outbox, store: MappingStore) 
     assert outbox.raise_epoch(3) == 8
     publication = publish(outbox)
     assert (publication.epoch, publication.full, publication.sets[0].version) == (8, True, (8, 1))
+
+
+def test_after_a_restore_everything_is_due_above_what_was_published(
+    outbox: Outbox, store: MappingStore, pool: Pool
+) -> None:
+    put(store, "person", "a")
+    publish(outbox)
+    topic = [("*", "crm", "person"), ("*", "crm", "lost")]
+    assert outbox.recover((3, 9), topic, actor="ann") == (4, 10)
+    publication = publish(outbox)
+    assert (publication.epoch, publication.revision, publication.full) == (4, 10, True)
+    assert [(s.entity, len(s.mappings)) for s in publication.sets] == [("lost", 0), ("person", 1)]
+    assert put(store, "person", "b") == 11
+    *_, entry, _ = AuditTrail(pool).read()
+    assert (entry.action, entry.actor, entry.tenant) == ("recover", "ann", "*")
+    assert (entry.before, entry.after) == ({"epoch": 1, "revision": 1}, {"epoch": 4, "revision": 10})
+    assert outbox.recover((4, 10), topic, actor="ann")[0] == 5, "asked for again, it publishes again"
+    assert outbox.recover(None, [], actor="ann")[0] == 6, "a topic that is gone"
+
+
+def test_what_was_published_long_ago_is_pruned_and_nothing_else(
+    outbox: Outbox, store: MappingStore, pool: Pool, database_url: str
+) -> None:
+    for path in ("a", "b"):
+        put(store, "person", path)
+        publish(outbox)
+    put(store, "person", "c")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE outbox SET published_at = now() - interval '2 hours' WHERE revision = 1")
+    assert outbox.prune(3600) == 1
+    assert outbox.prune(3600) == 0
+    assert outbox.prune(0) == 1
+    assert [change.revision for change in publish(outbox).changes] == [3]
+    assert [entry.revision for entry in AuditTrail(pool).read()] == [1, 2, 3]
 
 
 def test_one_publisher_leads_and_the_next_takes_over(outbox: Outbox) -> None:
