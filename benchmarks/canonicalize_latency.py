@@ -69,7 +69,7 @@ def run_latency(
     stage.fresh_outputs()
     group = system.group(stage, "latency")
     stage.start_group(group, stage.raw_ends())
-    reader = _output_reader(stage)
+    reader = output_reader(stage)
     try:
         with system.running(stage, "latency") as processes:
             _await_first(stage, reader, log=processes[0].command.log)
@@ -101,14 +101,14 @@ def _latencies(reader: Consumer, load: Load, rate: int, seconds: float) -> list[
     found: list[float] = []
     end = time.monotonic() + seconds + DRAIN_SECONDS
     while (sending.is_alive() or len(found) < load.sent) and time.monotonic() < end:
-        found += _read(reader, load)
+        found += read_latencies(reader, load)
     sending.join()
     if len(found) < load.sent:
         raise TransientError(f"{len(found)} of {load.sent} records came out at {rate}/s")
     return found
 
 
-def _read(reader: Consumer, load: Load) -> list[float]:
+def read_latencies(reader: Consumer, load: Load) -> list[float]:
     """Latencies of the load's records that became readable."""
     messages = reader.consume(2_000, 0.02)
     now = time.monotonic()
@@ -122,12 +122,13 @@ def _await_first(stage: Stage, reader: Consumer, *, log: Any) -> None:
     probe = Load(stage, 0)
     while time.monotonic() < end:
         probe.send_for(0.5, PROBE_RATE)
-        if _read(reader, probe):
+        if read_latencies(reader, probe):
             return
     raise TransientError(f"nothing came out in {START_SECONDS:.0f} s:\n{log_tail(log)}")
 
 
-def _output_reader(stage: Stage) -> Consumer:
+def output_reader(stage: Stage) -> Consumer:
+    """Reads the outputs from their beginning, as soon as they are committed."""
     extra: dict[str, Any] = {"fetch.wait.max.ms": 20, "fetch.queue.backoff.ms": 5}
     reader = make_consumer(stage.kafka, group_id=stage.kafka.names.group("bench-latency"), **extra)
     topics = stage.outputs.values()

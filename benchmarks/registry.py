@@ -1,5 +1,5 @@
-"""The registry under load: a lookup among a million mappings, an import, the way of a change to the workers, and
-neighbours among 100,000 vectors, each beside the bar that it is held to.
+"""The registry under load: a lookup among a million mappings, an import, the way of a change to the workers, 50,000
+acceptances under a working worker, and neighbours among 100,000 vectors, each beside the bar that it is held to.
 
 `make bench-registry` writes results/registry.json; QUICK=1 is the same with fewer repetitions. Meant for a machine that
 does nothing else: on two cores, what others use is missing from every figure.
@@ -17,15 +17,17 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from benchmarks import registry_changes, registry_lookup, registry_retrieval
+from benchmarks import registry_acceptances, registry_changes, registry_lookup, registry_retrieval
 from benchmarks.report import print_rows, quick, write_report
-from infra.kafka.broker import owned_kafka
+from infra.kafka.broker import RunningKafka, owned_kafka
 from infra.local_server import owned_server
 from infra.narration import Say, to_stderr
 from infra.postgres.server import PostgresRecipe
 from infra.server_command import ServerCommand
 from registry.migrate import migrate
 from registry.pool import open_pool
+
+Figures = dict[str, float]
 
 BARS: Final = {
     "lookup_server_p99_ms": 1.0,
@@ -34,6 +36,7 @@ BARS: Final = {
     "import_50000_s": 30.0,
     "retrieval_p99_ms": 20.0,
     "retrieval_recall_at_10": 0.95,
+    "acceptances_p99_ratio": 2.0,
 }
 """The most a figure may be; of recall the least."""
 
@@ -42,21 +45,23 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each look at a worker's metric
     load, seconds, queries = os.getloadavg()[0], *((10, 400) if quick() else (30, 2_000))
     rows: list[dict[str, Any]] = []
-    figures: dict[str, float] = {}
+    figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="aam-bench-") as name:
         root = Path(name)
         root.chmod(0o755)  # Postgres may run as another account
         with _postgres(root) as (database_url, socket_folder):
             _lookups(database_url, socket_folder, seconds, rows, figures)
             _retrieval(_database(database_url, "vectors"), queries, rows, figures)
-            _updates(_database(database_url, "updates"), root, rows, figures)
+            with owned_kafka(root) as kafka:
+                _updates(_database(database_url, "updates"), kafka, root, rows, figures)
+                _acceptances(_database(database_url, "acceptances"), kafka, root, rows, figures)
     path = write_report("registry", quick=quick(), load_average_before=round(load, 2), rows=rows, figures=figures)
     _print(rows, figures)
     to_stderr(f"written: {path}")
 
 
 def _lookups(
-    database_url: str, socket_folder: Path, seconds: int, rows: list[dict[str, Any]], figures: dict[str, float]
+    database_url: str, socket_folder: Path, seconds: int, rows: list[dict[str, Any]], figures: Figures
 ) -> None:
     migrate(database_url)
     to_stderr(f"writing {registry_lookup.ROWS:,} mappings …")
@@ -72,7 +77,7 @@ def _lookups(
         figures["import_50000_s"] = rows[-1]["seconds"]
 
 
-def _retrieval(database_url: str, queries: int, rows: list[dict[str, Any]], figures: dict[str, float]) -> None:
+def _retrieval(database_url: str, queries: int, rows: list[dict[str, Any]], figures: Figures) -> None:
     to_stderr(f"embedding {registry_retrieval.VECTORS:,} texts …")
     migrate(database_url)
     with open_pool(registry_changes.settings(database_url)) as pool:
@@ -82,13 +87,21 @@ def _retrieval(database_url: str, queries: int, rows: list[dict[str, Any]], figu
         rows += found
 
 
-def _updates(database_url: str, root: Path, rows: list[dict[str, Any]], figures: dict[str, float]) -> None:
+def _updates(database_url: str, kafka: RunningKafka, root: Path, rows: list[dict[str, Any]], figures: Figures) -> None:
     to_stderr("changing mappings under running workers …")
-    with owned_kafka(root) as kafka:
-        taken = registry_changes.update_seconds(kafka, database_url, root)
-    figures["update_to_workers_s"] = round(max(taken), 3)
-    what = f"change until {registry_changes.WORKERS} workers have it, longest of {len(taken)}"
-    rows.append({"what": what, "seconds": figures["update_to_workers_s"], "p50_ms": _middle_ms(taken)})
+    changes, rollbacks = registry_changes.update_seconds(kafka, database_url, root)
+    figures["update_to_workers_s"] = round(max(*changes, *rollbacks), 3)
+    for what, taken in (("change", changes), ("rollback", rollbacks)):
+        told = f"{what} until {registry_changes.WORKERS} workers have it, longest of {len(taken)}"
+        rows.append({"what": told, "seconds": round(max(taken), 3), "p50_ms": _middle_ms(taken)})
+
+
+def _acceptances(
+    database_url: str, kafka: RunningKafka, root: Path, rows: list[dict[str, Any]], figures: Figures
+) -> None:
+    to_stderr(f"accepting {registry_acceptances.ACCEPTED:,} review items under a working worker …")
+    found, figures["acceptances_p99_ratio"] = registry_acceptances.measure(kafka, database_url, root)
+    rows += found
 
 
 def _middle_ms(seconds: Sequence[float]) -> float:
@@ -128,8 +141,8 @@ def _database(server_url: str, name: str) -> str:
     return urlsplit(server_url)._replace(path=f"/{name}").geturl()
 
 
-def _print(rows: Sequence[dict[str, Any]], figures: dict[str, float]) -> None:
-    columns = ("what", "p50_ms", "p99_ms", "seconds")
+def _print(rows: Sequence[dict[str, Any]], figures: Figures) -> None:
+    columns = ("what", "p50_ms", "p99_ms", "seconds", "count")
     print_rows("registry", [{name: row.get(name, "") for name in columns} for row in rows])
     print_rows(f"bars, {os.cpu_count()} cores", [_bar(name, figures[name]) for name in BARS if name in figures])
 

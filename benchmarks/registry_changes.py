@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from mapping.mapping_set import Mapping, MappingSet, Transform
 from registry.mapping_store import MappingStore
 from registry.migrate import migrate
 from registry.pool import Pool, open_pool
+from registry.rollback import Rollbacks
 from registry.seeds import load_seeds
 from registry.settings import RegistrySettings
 from registry.yaml_history import read_versions
@@ -57,8 +58,8 @@ def import_seconds(pool: Pool) -> dict[str, Any]:
     }
 
 
-def update_seconds(kafka: RunningKafka, database_url: str, folder: Path) -> list[float]:
-    """From the commit of each of some changes until every worker has it in force, in seconds.
+def update_seconds(kafka: RunningKafka, database_url: str, folder: Path) -> tuple[list[float], list[float]]:
+    """(of some changes, of the rollback of each): from its commit until every worker has it in force, in seconds.
 
     Each worker's metric is asked in turn, without a pause; the registry holds the connectors' seeds.
     """
@@ -73,8 +74,7 @@ def update_seconds(kafka: RunningKafka, database_url: str, folder: Path) -> list
     admin, catalogue = make_admin(names), names.catalogue()
     provision.apply(admin, catalogue, provision.plan(admin, catalogue))
     with open_pool(settings(database_url)) as pool:
-        store = MappingStore(pool)
-        store.import_seed(load_seeds(), actor="benchmark")
+        MappingStore(pool).import_seed(load_seeds(), actor="benchmark")
         workers = [
             WorkerProcess(environment, folder / f"worker-{slot}.log", slot=slot, agents="canonicalize,publish_mappings")
             for slot in range(WORKERS)
@@ -82,20 +82,30 @@ def update_seconds(kafka: RunningKafka, database_url: str, folder: Path) -> list
         try:
             for worker in workers:
                 worker.wait_until_ready()
-            return [_one_update(store, workers, number) for number in range(UPDATES)]
+            taken = [_change_and_rollback(pool, workers, number) for number in range(UPDATES)]
         finally:
             for worker in workers:
                 worker.stop()
+    return [changed for changed, _ in taken], [undone for _, undone in taken]
 
 
-def _one_update(store: MappingStore, workers: Sequence[WorkerProcess], number: int) -> float:
+def _change_and_rollback(pool: Pool, workers: Sequence[WorkerProcess], number: int) -> tuple[float, float]:
+    mapping = Mapping(canonical_entity="customer", canonical_field="company_name", source_field="description")
+
+    def change() -> int:
+        return MappingStore(pool).set_mapping(
+            connector="stripe", entity="customer", mapping=mapping, method="manual", actor="benchmark"
+        )
+
+    def undo() -> int:
+        return Rollbacks(pool).field(("*", "stripe", "customer"), mapping.target, actor="benchmark").revision
+
+    return _seconds_until_seen(change, workers, number), _seconds_until_seen(undo, workers, number)
+
+
+def _seconds_until_seen(decide: Callable[[], int], workers: Sequence[WorkerProcess], number: int) -> float:
     time.sleep(0.37 * (number % 3))  # at different moments of the publisher's interval
-    mapping = Mapping(
-        canonical_entity="customer", canonical_field="company_name", source_field=("name", "description")[number % 2]
-    )
-    revision = store.set_mapping(
-        connector="stripe", entity="customer", mapping=mapping, method="manual", actor="benchmark"
-    )
+    revision = decide()
     committed = time.perf_counter()
     for worker in workers:
         while worker.metric("aam_mapping_revision") < revision:
