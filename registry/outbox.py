@@ -7,8 +7,6 @@ it: no change is missed, whatever transactions are open. Writing to Kafka is the
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
 from psycopg import IsolationLevel
 
@@ -24,12 +22,10 @@ from registry.write_changes import SetChange, take_turn, write_changes
 
 @dataclass(frozen=True)
 class Change:
-    """One change of one set, for `aam.registry.events.v1`. `event`: {method, actor, declared, changes: […]}."""
+    """One change of one set."""
 
     revision: int
     key: Key
-    event: dict[str, Any]
-    changed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -206,8 +202,8 @@ def _snapshot(connection: Connection, changes: list[Change] | None, topic_keys: 
 
 def _pending_changes(connection: Connection) -> list[Change]:
     return [
-        Change(revision, (tenant, connector, entity), event, changed_at)
-        for revision, tenant, connector, entity, event, changed_at in connection.execute(QUERIES["pending_changes"])
+        Change(revision, (tenant, connector, entity))
+        for revision, tenant, connector, entity in connection.execute(QUERIES["pending_changes"])
     ]
 
 

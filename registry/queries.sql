@@ -347,7 +347,7 @@ WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = 
 ORDER BY active_from DESC
 
 -- pending_changes --
-SELECT revision, tenant, source_system, source_entity, event, created_at FROM outbox
+SELECT revision, tenant, source_system, source_entity FROM outbox
 WHERE published_at IS NULL
 ORDER BY revision, tenant, source_system, source_entity
 
