@@ -11,11 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import typer
@@ -23,7 +23,8 @@ from confluent_kafka import Consumer, TopicPartition
 from pydantic import SecretStr
 
 from cli.console import printable, say, write_line, write_table
-from cli.produce import DELIVERY_SECONDS, Sender
+from cli.demo_new_fields import show_new_fields
+from cli.produce import DELIVERY_SECONDS, Sender, source_headers
 from cli.sample_records import records
 from cli.tail import ReleasedSchemas, decode_event, one_line
 from infra.free_ports import free_ports
@@ -35,10 +36,9 @@ from infra.settings import LocalSettings
 from mapping.decode_json import dump
 from registry.mapping_store import MappingStore
 from registry.migrate import migrate
-from registry.pool import open_pool
+from registry.pool import Pool, open_pool
 from registry.seeds import load_seeds
 from registry.settings import RegistrySettings
-from schemas import headers as names
 from schemas.canonical_model import load_entities
 from schemas.failures import TransientError
 from topics import provision
@@ -92,6 +92,8 @@ def demo(
         _await_ready(worker)
         _await_ready(gateway)
         _run(settings, raw.result())
+        with _open_registry(database_url) as pool:
+            show_new_fields(settings, pool)
         _say_where(settings, gateway)
         if keep:
             _say_how_to_join(env)
@@ -110,10 +112,14 @@ def _start_registry(stack: ExitStack, root: Path) -> str:
     postgres = stack.enter_context(owned_postgres(root, say=say))
     migrate(postgres.database_url)
     seeds = load_seeds()
-    with open_pool(RegistrySettings(DATABASE_URL=SecretStr(postgres.database_url))) as pool:  # type: ignore[call-arg]  # an alias
+    with _open_registry(postgres.database_url) as pool:
         revision = MappingStore(pool).import_seed(seeds, actor="demo")
     say(f"registry: {len(seeds)} mapping sets, revision {revision}")
     return postgres.database_url
+
+
+def _open_registry(database_url: str) -> AbstractContextManager[Pool]:
+    return open_pool(RegistrySettings(DATABASE_URL=SecretStr(database_url)))  # type: ignore[call-arg]  # an alias
 
 
 @dataclass(frozen=True)
@@ -170,12 +176,7 @@ def _raw_records(count: int) -> Iterator[tuple[str, str, str, bytes]]:
 
 def _send(sender: Sender, raw: tuple[str, str, str, bytes]) -> None:
     tenant, connector, entity, value = raw
-    headers: list[tuple[str, Any]] = [
-        (names.TENANT, tenant.encode()),
-        (names.CONNECTOR, connector.encode()),
-        (names.ENTITY, entity.encode()),
-    ]
-    sender.send(tenant.encode(), value, headers)
+    sender.send(tenant.encode(), value, source_headers(tenant, connector, entity))
 
 
 def _run(settings: KafkaSettings, raw: list[tuple[str, str, str, bytes]]) -> None:
@@ -192,6 +193,8 @@ def _run(settings: KafkaSettings, raw: list[tuple[str, str, str, bytes]]) -> Non
     finally:
         reader.close()
     _report(settings, tally, len(raw), started)
+    if _accounted(settings, tally) < len(raw):
+        raise TransientError(f"only {_accounted(settings, tally)} of {len(raw)} records came out")
 
 
 def _send_all(sender: Sender, raw: list[tuple[str, str, str, bytes]]) -> None:
@@ -228,9 +231,13 @@ def _read_outputs(settings: KafkaSettings, reader: Consumer, tally: Tally, expec
                 entity = topic.removeprefix(prefix).removesuffix(".v1")
                 write_line(f"{entity:13} {one_line(decode_event(message.value(), decode))}"[:160])
         quiet_seconds = time.monotonic() - tally.last if tally.last else 0.0
-        accounted = sum(tally.out.values()) - tally.out[settings.names.fields_novel]
+        accounted = _accounted(settings, tally)
         if quiet_seconds > (SETTLED_SECONDS if accounted >= expected else QUIET_SECONDS):
             return
+
+
+def _accounted(settings: KafkaSettings, tally: Tally) -> int:
+    return sum(tally.out.values()) - tally.out[settings.names.fields_novel]
 
 
 def _report(settings: KafkaSettings, tally: Tally, count: int, started: float) -> None:

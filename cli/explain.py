@@ -167,9 +167,7 @@ def _show(found: Mapping[str, Any]) -> None:
         write_line("  has no mapping: its values are custom fields")
     for decision in found["decisions"]:
         verdict = decision["verdict"] or "not decided"
-        write_line(
-            f"\n{decision['tenant']}: {verdict}: {decision['reason']} ({decision['method']}, {decision['model']})"
-        )
+        write_line(f"{decision['tenant']}: {verdict}: {decision['reason']} ({decision['method']}, {decision['model']})")
         write_table(("candidate", "probability", "transform", "signals"), list(_rows(decision)))
     if found["history"]:
         columns = ("at", "revision", "action", "actor", "target", "status", "reason")

@@ -80,12 +80,9 @@ def produce(
     ] = None,
 ) -> None:
     """Send raw records. Prints how many were delivered; stops at the first that is invalid or can't be delivered."""
-    fixed: list[tuple[str, Any]] = [
-        (names.TENANT, tenant.encode()),
-        (names.CONNECTOR, connector.encode()),
-        (names.ENTITY, entity.encode()),
-        *([(names.CONNECTION, connection.encode())] if connection is not None else []),
-    ]
+    fixed = source_headers(tenant, connector, entity)
+    if connection is not None:
+        fixed.append((names.CONNECTION, connection.encode()))
     read_raw(fixed, None, b"{}")  # refuses a wrong option before anything is sent
     id_path = path.parse(record_id_field) if record_id_field is not None else None
     settings = kafka_settings()
@@ -103,6 +100,15 @@ def produce(
         producer.flush(DELIVERY_SECONDS + 5)
         say(f"{sender.delivered} records delivered to {sender.topic}")
     sender.raise_error()
+
+
+def source_headers(tenant: str, connector: str, entity: str) -> list[tuple[str, Any]]:
+    """The three headers that say what a raw record is."""
+    return [
+        (names.TENANT, tenant.encode()),
+        (names.CONNECTOR, connector.encode()),
+        (names.ENTITY, entity.encode()),
+    ]
 
 
 def _opened(file: str) -> Any:

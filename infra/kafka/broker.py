@@ -50,14 +50,14 @@ def owned_kafka(
     Args:
         root: folder for its data while it runs, usually a checkout's `.aam`.
         volatile: keep the data in memory where there is room: a broker waits for the disk several times for each
-            partition that it lays out, which is most of what 2,000 of them take.
+            partition that it lays out, which is most of what 2,000 of them take. It is then meant to live for minutes.
         say: told of what takes time, a line each.
         heap_mib: Java heap; default `AAM_KAFKA_HEAP_MIB`.
     Raises:
         Misconfigured: no Java, a jar that differs from the lock, or the broker's own complaint.
         TransientError: download failed, or the broker didn't answer.
     """
-    with owned_server(KafkaRecipe(heap_mib), root, say=say, volatile=volatile) as address:
+    with owned_server(KafkaRecipe(heap_mib, brief=volatile), root, say=say, volatile=volatile) as address:
         yield RunningKafka(address)
 
 
@@ -80,8 +80,10 @@ class KafkaRecipe(Recipe):
     slug = "kafka"
     port_count = 2
 
-    def __init__(self, heap_mib: int | None = None) -> None:
+    def __init__(self, heap_mib: int | None = None, *, brief: bool = False) -> None:
         self._heap_mib = heap_mib or LocalSettings().kafka_heap_mib
+        # The second compiler takes as much processor time in the first minutes as the broker itself.
+        self._compiler = ["-XX:TieredStopAtLevel=1"] if brief else []
 
     def prepare(self, folder: Path, ports: Sequence[int], *, durable: bool, say: Say) -> ServerCommand:
         java, class_path = find_java(), os.pathsep.join(map(str, fetch_jars(say)))
@@ -91,7 +93,14 @@ class KafkaRecipe(Recipe):
         # an argument file, so that `ps` shows the folder and not 92 jars
         arguments = folder / "java.args"
         arguments.write_text(argument_file(["-cp", class_path, f"-Djava.io.tmpdir={scratch}", *_LOGGING]))
-        run = (java.executable, *java.options(), "-XX:-UsePerfData", "-XX:+UseSerialGC", f"@{arguments}")
+        run = (
+            java.executable,
+            *java.options(),
+            *self._compiler,
+            "-XX:-UsePerfData",
+            "-XX:+UseSerialGC",
+            f"@{arguments}",
+        )
         _format_once(run, folder, properties, data, durable=durable)
         say(f"starting Apache Kafka {KAFKA_VERSION} …")
         return ServerCommand(
