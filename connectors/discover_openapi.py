@@ -67,7 +67,7 @@ def discover_openapi(document: OpenApiDocument, *, fetched_from: str | None = No
     reader = SchemaReader(document)
     operations = list(reading_operations(reader))
     entities = [_entity(reader, group) for group in _grouped(reader, operations)]
-    entities = [entity for entity in entities if entity.schema.fields]
+    entities = [entity for entity in entities if entity.schema.fields or entity.list_operation is not None]
     if not entities:
         raise InvalidDocument("no operation of the document lists or reads records" + _because(document.problems))
     entities.sort(key=lambda entity: (entity.list_operation is None, entity.name))
@@ -91,7 +91,8 @@ def _grouped(reader: SchemaReader, operations: Sequence[Operation]) -> list[_Gro
     by_schema: dict[Hashable, list[Operation]] = {}
     for operation in sorted(operations, key=_plainest):
         component = reader.united(operation.records).component
-        by_schema.setdefault(component or tuple(sorted(operation.records)), []).append(operation)
+        records = tuple(sorted(operation.records)) or ("undescribed", operation.path)
+        by_schema.setdefault(component or records, []).append(operation)
     groups: dict[str, _Group] = {}
     # `card` gets its name before `issuing.card` does, wherever each is listed
     for schema, same in sorted(by_schema.items(), key=lambda found: "." in str(found[0])):
@@ -169,7 +170,8 @@ def _entity(reader: SchemaReader, group: _Group) -> DiscoveredEntity:
     fields, is_cut = fields_of(reader, group.records)
     first = group.operations[0]
     reads = [operation.path for operation in group.operations if operation.kind == "read" and "{" in operation.path]
-    key, reason = guess_primary_key(group.name, view.properties, reads)
+    inner = {name: reader.united(schemas).properties for name, schemas in view.properties.items()}
+    key, reason = guess_primary_key(group.name, view.properties, reads, inner)
     is_list = first.kind == "list"
     return DiscoveredEntity(
         name=group.name,
@@ -177,7 +179,12 @@ def _entity(reader: SchemaReader, group: _Group) -> DiscoveredEntity:
         origin="openapi",
         operations=tuple(
             FoundOperation(
-                found.method, found.path, found.kind, jmespath_of(found.records_path), tuple(found.required())
+                found.method,
+                found.path,
+                found.kind,
+                jmespath_of(found.records_path),
+                tuple(found.required()),
+                found.remark,
             )
             for found in group.operations
         ),

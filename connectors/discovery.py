@@ -17,13 +17,15 @@ MESSAGE_CHARACTERS: Final = 500_000
 
 @dataclass(frozen=True)
 class FoundOperation:
-    """One way to get an entity's records. `records_path` is JMESPath; `required` are query parameters that must be."""
+    """One way to get an entity's records. `records_path` is JMESPath; `required` are query parameters that must be,
+    `remark` says why it is taken for a list where the document doesn't say so."""
 
     method: str
     path: str
     kind: str
     records_path: str | None
     required: tuple[str, ...] = ()
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,4 +140,4 @@ def _given(value: Any) -> dict[str, Any] | None:
     """A dataclass as an object, what is None left out."""
     if value is None:
         return None
-    return {name: given for name, given in vars(value).items() if given is not None and given != ()}
+    return {name: given for name, given in vars(value).items() if given is not None and given not in ((), "")}

@@ -19,6 +19,7 @@ from schemas.failures import Misconfigured
 DEFAULT_PAGE: Final = 100
 _NOT_A_NAME: Final = frozenset({"api", "rest", "the", "openapi", "specification", "spec", "swagger", "v", "public"})
 _HOST_WORDS: Final = frozenset({"com", "io", "net", "org", "dev", "app", "co", "api", "www", "cloud"})
+_NO_VENDORS: Final = frozenset({"x", "example", "localhost", "server", "demo", "sandbox"})
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ class _Drafting:
         if canonical is not None:
             self._note(f"{path}.canonical_entity", f"has the name of the canonical {canonical}")
         self._note(f"{path}.primary_key", entity.primary_key_reason)
+        if operation.remark:
+            self._note(f"{path}.endpoint", f"taken for a list: {operation.remark}")
         others = [found.path for found in entity.operations if found.kind == "list" and found != operation]
         if others:
             self._note(f"{path}.endpoint", f"the first of {len(others) + 1} ways, the second is {others[0]}")
@@ -259,8 +262,9 @@ def _jmespath(path: str) -> str:
 def _spec_name(url: str, title: str) -> str:
     """The vendor by its host, else by the document's title."""
     host = re.sub(r"\{[^{}]*\}", "x", urlsplit(url).hostname or "") if "://" in url else ""
-    labels = [label for label in host.split(".") if label not in _HOST_WORDS]
-    if labels and len(host.split(".")) > 1 and not host.replace(".", "").isdigit() and labels[-1] != "x":
+    # The last label is a top-level domain, whatever it is called.
+    labels = [label for label in host.split(".")[:-1] if label not in _HOST_WORDS]
+    if labels and not host.replace(".", "").isdigit() and labels[-1] not in _NO_VENDORS:
         return _snake(labels[-1])
     kept = [word for word in words(title) if word not in _NOT_A_NAME and not word.isdigit()]
     return _snake(" ".join(kept[:2])) if kept else "connector"

@@ -3,10 +3,11 @@
 Every guess carries its reason; a person confirms it in the spec that `aam connectors new` writes.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from connectors.api_words import WORDS, bare
 from connectors.openapi_records import Operation, jmespath_of
@@ -15,6 +16,10 @@ from mapping.path import quoted
 from schemas.paging_spec import PagingKind
 
 MOST_NESTED: Final = 3
+_SPAN_ENDS: Final = frozenset({"to", "until", "till", "end", "enddate"})
+_TOKEN: Final = re.compile(r"\b(?:token|cursor)\b", re.IGNORECASE)
+_PAGING_LISTS: Final = ("page_size", "cursor", "offset", "page", "last_id")
+_PAGING_WORDS: Final = frozenset(word for name in _PAGING_LISTS for word in WORDS[f"{name}_parameters"])
 _BOUNDS: Final = ("gte", "gt", "from", "since", "after", "start")
 
 
@@ -61,10 +66,10 @@ class _Answer:
 
 def guess_paging(reader: SchemaReader, operation: Operation) -> PagingGuess:
     """How the pages of a list follow each other."""
-    asked = _asked(operation, "body") | _asked(operation, "query")
+    asked = _paging_parameters(operation)
     answer = _Answer(reader, operation)
     kind, param, next_path, reason = next(_ways(operation, asked, answer))
-    size_param = first_of(asked, WORDS["page_size_parameters"])
+    size_param = first_of(asked, [word for word in WORDS["page_size_parameters"] if asked.get(word) != param])
     return PagingGuess(
         kind=kind,
         reason=reason,
@@ -83,7 +88,8 @@ def _ways(operation: Operation, asked: Mapping[str, str], answer: _Answer) -> It
     """(kind, parameter, place of the next token or URL, reason), the surest first."""
     if "link" in operation.response_headers:
         yield "link_header", None, None, "the response has a Link header"
-    cursor_param = first_of(asked, WORDS["cursor_parameters"])
+    told_token = _token_parameter(operation, asked)
+    cursor_param = first_of(asked, WORDS["cursor_parameters"]) or told_token
     last_id = first_of(asked, WORDS["last_id_parameters"])
     token_param = cursor_param or last_id
     cursor, next_url = _token(answer), answer.ending_in(WORDS["next_urls"])
@@ -99,7 +105,9 @@ def _ways(operation: Operation, asked: Mapping[str, str], answer: _Answer) -> It
         yield by_token
     if last_id is not None:
         yield "last_record_id", last_id, None, f"parameter {last_id}: the last record's id"
-    offset = first_of(asked, WORDS["offset_parameters"])
+    if told_token is not None:
+        yield "cursor", told_token, None, f"parameter {told_token}, which is said to be a token"
+    offset = first_of(asked, WORDS["offset_parameters"]) or (asked.get("first") if "max" in asked else None)
     if offset is not None:
         yield "offset", offset, None, f"parameter {offset}"
     page = first_of(asked, WORDS["page_parameters"])
@@ -109,6 +117,36 @@ def _ways(operation: Operation, asked: Mapping[str, str], answer: _Answer) -> It
         told = f"{cursor} in the response" if cursor else "where the response has the next one isn't said"
         yield "cursor", cursor_param or page, cursor, f"parameter {cursor_param or page}; {told}"
     yield "none", None, None, "neither parameters nor response speak of pages"
+
+
+def _token_parameter(operation: Operation, asked: Mapping[str, str]) -> str | None:
+    """An offset or page that is told to be a token that the vendor gave."""
+    counted = first_of(asked, [*WORDS["offset_parameters"], *WORDS["page_parameters"]])
+    told = next((p for p in operation.parameters if p.get("name") == counted), None)
+    is_text = told is not None and _schema(told).get("type") in (None, "string")
+    return counted if told and is_text and _TOKEN.search(str(told.get("description", ""))) else None
+
+
+def _paging_parameters(operation: Operation) -> dict[str, str]:
+    """Bare name → parameter that may ask for a page: `searchCriteria[currentPage]` too, but no moment in time."""
+    found: dict[str, str] = {}
+    for parameter in operation.parameters:
+        name = str(parameter.get("name"))
+        if parameter.get("in") not in ("query", "body") or _schema(parameter).get("format") in ("date", "date-time"):
+            continue
+        inner = bare(re.split(r"[\[.]", name)[-1])
+        for short in (bare(name), inner if inner in _PAGING_WORDS else bare(name)):
+            if short not in found or parameter["in"] == "query":
+                found[short] = name
+    if found.keys() & _SPAN_ENDS:
+        found.pop("from", None)  # a span, and no offset
+    return found
+
+
+def _schema(parameter: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What its values are like; in Swagger 2 the parameter itself says so."""
+    schema = parameter.get("schema")
+    return schema if isinstance(schema, dict) else parameter
 
 
 def _token(answer: _Answer) -> str | None:

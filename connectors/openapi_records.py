@@ -29,6 +29,8 @@ _STATUS_NAMES: Final = frozenset(map(bare, WORDS["status_names"]))
 _ONE_NAMES: Final = CONTAINER_NAMES | {"item", "object", "record", "entity", "value"}
 _IDENTITIES: Final = frozenset({"id", "uuid", "guid", "gid"})
 _LISTED: Final = frozenset({"list", "search", "query", "find", "browse"})
+# Parameters that nobody has who gives one record.
+_PAGE_PARAMETERS: Final = frozenset(WORDS["page_asking_parameters"])
 MOST_NESTED: Final = 3
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -46,6 +48,8 @@ class Operation:
     parameters: tuple[Mapping[str, Any], ...]
     response_headers: frozenset[str]
     definition: Mapping[str, Any]
+    remark: str = ""
+    """Why it is taken for a list where the document doesn't say so."""
 
     def required(self) -> list[str]:
         """Query parameters that must be given, and have no default; how a request is signed is not told here."""
@@ -74,31 +78,38 @@ class _Found:
 def reading_operations(reader: SchemaReader) -> Iterator[Operation]:
     """Every operation that gives records: GET, and POST where it lists or searches."""
     document = reader.document
-    for path, item in document.root["paths"].items():
+    paths = document.root["paths"]
+    collections = {path.rpartition("/")[0] for path in paths if isinstance(path, str) and ends_in_parameter(path)}
+    for path, item in paths.items():
         found, _ = document.resolve(item)
         for method in ("get", "post"):
             definition = found.get(method)
             if isinstance(path, str) and isinstance(definition, dict):
-                operation = _operation(reader, method, path, found, definition)
+                operation = _operation(reader, method, path, found, definition, is_collection=path in collections)
                 if operation is not None:
                     yield operation
 
 
 def _operation(
-    reader: SchemaReader, method: str, path: str, item: Mapping[str, Any], definition: Mapping[str, Any]
+    reader: SchemaReader,
+    method: str,
+    path: str,
+    item: Mapping[str, Any],
+    definition: Mapping[str, Any],
+    *,
+    is_collection: bool,
 ) -> Operation | None:
     if method == "post" and not _lists(path, definition):
         return None
     response, headers = _success(reader, definition)
-    if response is None:
-        return None
-    view = reader.view(response)
-    resource = resource_of(path)
-    to_one = ends_in_parameter(path)
-    at = _list_place(reader, view, response, set() if to_one else _names(resource), least=5.0 if to_one else 3.0)
-    kind: Kind = "list"
-    if at is None and method == "get":
-        kind, at = "read", _single_place(reader, view, response, resource)
+    view = reader.view(response) if response is not None else View()
+    parameters = tuple(_parameters(reader, item, definition))
+    kind, at, remark = _records(reader, method, path, response, view)
+    if (at is None and not view.properties) or (at is not None and kind == "read" and not at.path):
+        asked = {bare(str(p["name"])): str(p["name"]) for p in parameters if p.get("in") in ("query", "body")}
+        why = _untold_list(path, view, asked, is_collection=is_collection)
+        if why and (response is not None or _may_be_json(reader, definition)):
+            kind, at, remark = "list", at or _Found((), {}, 0.0), why
     if at is None:
         return None
     return Operation(
@@ -108,10 +119,55 @@ def _operation(
         records_path=at.path,
         records=at.items,
         response=view,
-        parameters=tuple(_parameters(reader, item, definition)),
+        parameters=parameters,
         response_headers=headers,
         definition=definition,
+        remark=remark,
     )
+
+
+def _records(
+    reader: SchemaReader, method: str, path: str, response: Any, view: View
+) -> tuple[Kind, _Found | None, str]:
+    """(what the response is said to hold, where, nothing to remark)."""
+    if response is None:
+        return "list", None, ""
+    resource = resource_of(path)
+    to_one = ends_in_parameter(path)
+    at = _list_place(reader, view, response, set() if to_one else _names(resource), least=5.0 if to_one else 3.0)
+    if at is None and method == "get":
+        return "read", _single_place(reader, view, response, resource), ""
+    return "list", at, ""
+
+
+def _untold_list(path: str, view: View, asked: Mapping[str, str], *, is_collection: bool) -> str:
+    """Why a path must list records although its response is described as one, or not at all; empty if it need not."""
+    resource = resource_of(path)
+    is_described = bool(view.properties) or view.is_array
+    if ends_in_parameter(path) or not resource or (is_described and not _is_record(view)):
+        return ""
+    is_plural = singular(resource[-1]) != resource[-1]
+    page = next((asked[name] for name in asked if name in _PAGE_PARAMETERS), None)
+    said = "described as one record" if is_described else "not described"
+    if page is not None and (is_plural or not is_described):
+        return f"the response is {said}, but {page} asks for a page of many"
+    return f"the response is {said}, but a path below picks one of many" if is_collection and is_plural else ""
+
+
+def _may_be_json(reader: SchemaReader, definition: Mapping[str, Any]) -> bool:
+    """Whether a success may have a body that the document doesn't describe, and none but JSON."""
+    responses = definition.get("responses")
+    document = reader.document
+    for code, response in responses.items() if isinstance(responses, dict) else ():
+        if str(code).upper() not in ("200", "2XX"):
+            continue
+        found, _ = document.resolve(response)
+        if document.is_swagger:
+            media = definition.get("produces", document.root.get("produces"))
+            return not isinstance(media, list) or any("json" in str(name) for name in media)
+        content = found.get("content")
+        return not isinstance(content, dict) or not content or _json_media(found) is not None
+    return False
 
 
 def _lists(path: str, definition: Mapping[str, Any]) -> bool:

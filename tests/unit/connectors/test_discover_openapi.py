@@ -299,6 +299,20 @@ TEXT = {"type": "string"}
         (("$skip", "$top"), {}, {}, ("offset", "$skip", None)),
         ((), {"next": TEXT}, {}, ("next_url", None, "next")),
         (("page",), {"has_next_page": {"type": "boolean"}}, {}, ("page", "page", None)),
+        (
+            ("continue", "limit"),
+            {"metadata": {"properties": {"continue": TEXT}}},
+            {},
+            ("cursor", "continue", "metadata.continue"),
+        ),
+        (
+            ("searchCriteria[currentPage]", "searchCriteria[pageSize]"),
+            {},
+            {},
+            ("page", "searchCriteria[currentPage]", None),
+        ),
+        (("first", "max"), {}, {}, ("offset", "first", None)),
+        (("from", "to"), {}, {}, ("none", None, None)),
         ((), {}, {}, ("none", None, None)),
     ],
 )
@@ -309,6 +323,71 @@ def test_paging(
     assert paging is not None
     assert (paging.kind, paging.param, paging.next_path) == expected
     assert paging.reason
+
+
+@pytest.mark.parametrize(
+    ("parameter", "kind"),
+    [
+        ({"name": "offset", "schema": TEXT, "description": "Offset token from the last response."}, "cursor"),
+        ({"name": "offset", "schema": TEXT, "description": "How many are left out."}, "offset"),
+        ({"name": "offset", "schema": {"type": "integer"}, "description": "No token."}, "offset"),
+        ({"name": "from", "schema": {"type": "string", "format": "date"}}, "none"),
+        ({"name": "from", "schema": {"type": "integer"}}, "offset"),
+    ],
+)
+def test_what_a_parameter_is_told_to_be(parameter: dict[str, Any], kind: str) -> None:
+    operation = get(envelope())
+    operation["get"]["parameters"] = [parameter | {"in": "query"}]
+    paging = only(document({"/customers": operation})).paging
+    assert paging is not None
+    assert paging.kind == kind
+
+
+def test_size_and_place_are_two_parameters() -> None:
+    paging = only(document({"/customers": get(envelope(), query=("first", "max"))})).paging
+    assert paging is not None
+    assert (paging.param, paging.size_param) == ("first", "max")
+
+
+ONE_CUSTOMER = {"/customers/{id}": get(REF)}
+
+
+@pytest.mark.parametrize(
+    ("paths", "is_list", "said"),
+    [
+        ({"/customers": get(REF, query=("page",)), **ONE_CUSTOMER}, True, "page asks for a page of many"),
+        ({"/customers": get(REF), **ONE_CUSTOMER}, True, "a path below picks one of many"),
+        ({"/customers": get(REF)}, False, ""),
+        ({"/customer": get(REF, query=("page",))}, False, ""),
+        ({"/customers": get({"properties": {"total": {"type": "integer"}}}, query=("page",))}, False, ""),
+        ({"/customers": get({"type": "object"}, query=("cursor",))}, True, "not described, but cursor"),
+        ({"/customers": get({"type": "array", "items": TEXT}, query=("cursor",)), **ONE_CUSTOMER}, False, ""),
+    ],
+)
+def test_lists_that_are_not_described_as_such(paths: dict[str, Any], is_list: bool, said: str) -> None:
+    others = {"/tags": get({"type": "array", "items": {"properties": {"id": TEXT}}})}
+    entities = {entity.name: entity for entity in found(document(paths | others)).entities}
+    customer = entities.get("customer")
+    listed = customer.list_operation if customer else None
+    assert (listed is not None) == is_list
+    if listed is not None:
+        assert listed.path == "/customers"
+        assert said in listed.remark
+
+
+def test_a_response_of_another_kind_is_no_list() -> None:
+    operation = get(REF, query=("page",))
+    operation["get"]["responses"]["200"]["content"] = {"text/csv": {"schema": TEXT}}
+    names = [
+        entity.name for entity in found(document({"/exports": operation, "/customers": get(LIST_OF_REF)})).entities
+    ]
+    assert names == ["customer"]
+
+
+def test_identity_that_is_kept_apart() -> None:
+    item = {"properties": {"kind": TEXT, "metadata": {"properties": {"name": TEXT, "uid": TEXT}}}}
+    entity = only(document({"/pods": get({"type": "array", "items": item})}))
+    assert entity.schema.primary_key == ("metadata.uid",)
 
 
 def test_incremental_reading() -> None:
