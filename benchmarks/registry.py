@@ -54,7 +54,7 @@ def main() -> None:
             _retrieval(_database(database_url, "vectors"), queries, rows, figures)
             with owned_kafka(root) as kafka:
                 _updates(_database(database_url, "updates"), kafka, root, rows, figures)
-                _acceptances(_database(database_url, "acceptances"), kafka, root, rows, figures)
+                _acceptances(_database(database_url, "acceptances"), kafka, root, seconds, rows, figures)
     path = write_report("registry", quick=quick(), load_average_before=round(load, 2), rows=rows, figures=figures)
     _print(rows, figures)
     to_stderr(f"written: {path}")
@@ -97,10 +97,10 @@ def _updates(database_url: str, kafka: RunningKafka, root: Path, rows: list[dict
 
 
 def _acceptances(
-    database_url: str, kafka: RunningKafka, root: Path, rows: list[dict[str, Any]], figures: Figures
+    database_url: str, kafka: RunningKafka, root: Path, seconds: int, rows: list[dict[str, Any]], figures: Figures
 ) -> None:
     to_stderr(f"accepting {registry_acceptances.ACCEPTED:,} review items under a working worker …")
-    found, figures["acceptances_p99_ratio"] = registry_acceptances.measure(kafka, database_url, root)
+    found, figures["acceptances_p99_ratio"] = registry_acceptances.measure(kafka, database_url, root, seconds)
     rows += found
 
 

@@ -253,7 +253,8 @@ def test_workers_follow_a_registry_restored_from_an_old_dump(
 
 
 def _dump(database_url: str, file: Path) -> None:
-    subprocess.run([bin_folder() / "pg_dump", f"--dbname={database_url}", f"--file={file}"], check=True)
+    options = ("--enable-row-security", "--no-comments")  # as docs/registry.md has it
+    subprocess.run([bin_folder() / "pg_dump", *options, f"--dbname={database_url}", f"--file={file}"], check=True)
 
 
 def _restore(database_url: str, file: Path) -> None:
