@@ -11,8 +11,9 @@ import tempfile
 import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
 from confluent_kafka import KafkaException
@@ -36,12 +37,9 @@ from agents.parked_records import ParkedRecords
 from agents.publish_mappings import MappingPublisher, OpenPool
 from agents.release_parked import ReleaseParked, Releaser
 from agents.retrieve_mappings import MappingRetriever, NovelFieldKeeper, Scorer
-from agents.scan_schemas import SchemaScans
 from agents.settings import WorkerSettings
 from agents.source import BatchLimits, Source
-from agents.sync_connectors import ConnectionSyncs
 from agents.watchdog import Watchdog
-from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
 from inference.settings import InferenceSettings
 from mapping.decide import Bands
@@ -53,6 +51,9 @@ from topics import provision
 from topics.avro_reader import make_avro_reader
 from topics.clients import as_aam_error, make_admin
 from topics.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from connectors.limits import LimitBook
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,6 @@ class Worker:
         self._inference = inference or InferenceSettings()
         self._connectors = connectors or ConnectorSettings()
         self._secrets = secrets or SecretSettings()
-        self._limits = LimitBook()  # a vendor's limits are shared by syncs and scans
         self._cache = MappingCache(kafka)
         self._watchdog = Watchdog(loop_stall_seconds=settings.loop_stall_seconds)
         self._sources: list[Source] = []
@@ -248,10 +248,23 @@ class Worker:
             app, "decide_mappings", self._kafka.names.mapping_proposals, decider, records=PROPOSALS_OF_A_BATCH
         )
 
+    # What talks to vendors takes 25 MB and half a second to import: only where these agents run.
+
+    @cached_property
+    def _limits(self) -> "LimitBook":
+        """A vendor's limits, shared by syncs and scans."""
+        from connectors.limits import LimitBook  # noqa: PLC0415  # see above
+
+        return LimitBook()
+
     def _sync_connectors(self, _app: MeshApp) -> Service:
+        from agents.sync_connectors import ConnectionSyncs  # noqa: PLC0415  # see above
+
         return ConnectionSyncs(self._kafka, self._open_pool, self._connectors, self._secrets, self._limits)
 
     def _scan_schemas(self, _app: MeshApp) -> Service:
+        from agents.scan_schemas import SchemaScans  # noqa: PLC0415  # see above
+
         settings = (self._connectors, self._secrets, self._limits)
         return SchemaScans(self._kafka, self._settings, self._open_pool, *settings)
 

@@ -19,9 +19,9 @@ from registry.migrate import load_migrations
 from registry.pool import transaction
 from schemas.failures import AamError, InvalidRecord, Misconfigured
 from topics import provision
-from topics.avro_reader import make_registry_schemas
 from topics.clients import make_admin
 from topics.read_topic import read_topic
+from topics.schema_registry import RegistrySchemas, open_client
 from topics.settings import KafkaSettings
 
 app = typer.Typer()
@@ -150,11 +150,10 @@ def _migrations(name: str) -> Check:
 
 def _schema_registry(name: str) -> Check:
     settings = load_settings(KafkaSettings)
-    schemas = make_registry_schemas(settings)
-    if schemas is None:
+    if not settings.schema_registry_url:
         return Check(name, Health.OK, "none: AAM's own schema ids are used")
     with suppress(InvalidRecord):  # an id that it doesn't know is an answer, too
-        schemas.find(1)
+        RegistrySchemas(open_client(settings)).find(1)
     return Check(name, Health.OK, f"{settings.schema_registry_url} answers")
 
 

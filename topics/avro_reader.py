@@ -7,25 +7,20 @@ whatever fastavro raises is an InvalidRecord.
 
 import base64
 import io
-import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 import fastavro
-import httpx
-from confluent_kafka.schema_registry import SchemaRegistryClient
-from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError
 
-from schemas.failures import InvalidRecord, Misconfigured, TransientError
+from schemas.failures import InvalidRecord
 from schemas.wire_format import unframe
 from topics.settings import KafkaSettings
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_SCHEMA_NODES = 10_000
-MAX_REFERENCES = 100
 REFUSAL_SECONDS = 60.0
 MAX_REFUSED_IDS = 10_000
 
@@ -96,63 +91,17 @@ class AvroReader:
         return schema
 
 
-class RegistrySchemas:
-    """The schemas of a Confluent-compatible Schema Registry."""
-
-    def __init__(self, client: SchemaRegistryClient) -> None:
-        self._client = client
-
-    def find(self, schema_id: int) -> tuple[Any, Mapping[str, Any]]:
-        """The registered schema and, to the end, those that it refers to."""
-        try:
-            found = self._client.get_schema(schema_id)
-            if (found.schema_type or "AVRO") != "AVRO":
-                raise InvalidRecord(f"schema {schema_id} is not an Avro schema")
-            named: dict[str, Any] = {}
-            self._collect(found.references or (), named)
-            return json.loads(found.schema_str or ""), named
-        except SchemaRegistryError as error:
-            raise _translated(error, schema_id) from error
-        except (httpx.HTTPError, OAuthTokenError, OSError) as error:
-            raise TransientError(f"the Schema Registry does not answer: {type(error).__qualname__}") from error
-        except (ValueError, RecursionError) as error:
-            raise InvalidRecord(f"schema {schema_id} is not JSON") from error
-
-    def _collect(self, references: Iterable[Any], named: dict[str, Any]) -> None:
-        """Adds each after those that it refers to itself: the order that fastavro needs. A registry has no cycles."""
-        for reference in references:
-            if reference.name in named:
-                continue
-            if len(named) >= MAX_REFERENCES:
-                raise InvalidRecord(f"a schema with more than {MAX_REFERENCES} references")
-            schema = self._client.get_version(reference.subject, reference.version).schema
-            self._collect(schema.references or (), named)
-            named[reference.name] = json.loads(schema.schema_str or "")
-
-
-def make_registry_schemas(settings: KafkaSettings) -> RegistrySchemas | None:
-    """The schemas of SCHEMA_REGISTRY_URL; None where it isn't set. Asks nothing yet.
+def make_avro_reader(settings: KafkaSettings) -> AvroReader | None:
+    """The reader for SCHEMA_REGISTRY_URL; None where it isn't set. Asks nothing yet.
 
     Raises:
         Misconfigured: the address is none.
     """
     if not settings.schema_registry_url:
         return None
-    config: dict[str, Any] = {"url": settings.schema_registry_url, "timeout": 5.0, "max.retries": 2}
-    if settings.schema_registry_username:
-        password = settings.schema_registry_password
-        secret = password.get_secret_value() if password else ""
-        config["basic.auth.user.info"] = f"{settings.schema_registry_username}:{secret}"
-    try:
-        return RegistrySchemas(SchemaRegistryClient(config))
-    except (ValueError, TypeError) as error:
-        raise Misconfigured("SCHEMA_REGISTRY_URL must be an http or https address without credentials") from error
+    from topics.schema_registry import RegistrySchemas, open_client  # noqa: PLC0415  # 14 MB that few need
 
-
-def make_avro_reader(settings: KafkaSettings) -> AvroReader | None:
-    """The reader for SCHEMA_REGISTRY_URL; None where it isn't set. Raises as `make_registry_schemas` does."""
-    schemas = make_registry_schemas(settings)
-    return None if schemas is None else AvroReader(schemas)
+    return AvroReader(RegistrySchemas(open_client(settings)))
 
 
 def parse(schema: Any, named: Mapping[str, Any], *, where: str) -> Any:
@@ -233,12 +182,3 @@ def _special(value: Any) -> Any:
     if isinstance(value, date) or hasattr(value, "isoformat"):
         return value.isoformat()
     return value if hasattr(value, "as_tuple") else str(value)  # Decimal stays; UUID and the like are text
-
-
-def _translated(error: SchemaRegistryError, schema_id: int) -> Exception:
-    status = error.http_status_code
-    if status == 404:
-        return InvalidRecord(f"schema {schema_id} is not in the Schema Registry")
-    if status in (401, 403):
-        return Misconfigured(f"the Schema Registry refuses our credentials (HTTP {status})")
-    return TransientError(f"the Schema Registry answers HTTP {status}")

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.failures import InvalidRecord, Misconfigured, TransientError
-from topics.avro_reader import MAX_BODY_BYTES, REFUSAL_SECONDS, AvroReader, RegistrySchemas, make_avro_reader
+from topics.avro_reader import MAX_BODY_BYTES, REFUSAL_SECONDS, AvroReader, make_avro_reader
+from topics.schema_registry import RegistrySchemas
 from topics.settings import KafkaSettings
 
 ORDER: dict[str, Any] = {
