@@ -24,7 +24,7 @@ from connectors.templates import check_settings
 from registry.connections import Connections, NewConnection, StoredConnection
 from registry.secret_cipher import new_key
 from registry.secrets import KINDS, Secrets, SecretSettings
-from schemas.auth_spec import names_in
+from schemas.auth_spec import AuthSpec, names_in
 from schemas.connector_spec import ConnectorSpec
 from schemas.failures import InvalidRecord, Misconfigured
 from schemas.spec_problems import InvalidSpec, Problem
@@ -58,7 +58,7 @@ def list_(
     if as_json:
         write_json({"connectors": rows})
         return
-    columns = ("connector", "entities", "auth", "limits", "settings")
+    columns = ("connector", "entities", "credentials", "settings")
     write_table(columns, [[_shown(row.get(name, row.get("problem", ""))) for name in columns] for row in rows])
 
 
@@ -103,6 +103,7 @@ def add(
     identity = connection or connector
     settings = dict(_pair(text) for text in given or [])
     check_settings(spec, settings)
+    _check_credentials(spec, [text.partition("=")[0] for text in secret or []])
     unknown = sorted(set(entity or []) - spec.entities.keys())
     if unknown:
         raise InvalidRecord(f"{connector} has no entity {unknown[0]}; it has {', '.join(spec.entities)}")
@@ -182,6 +183,7 @@ def _summary(spec: ConnectorSpec) -> dict[str, Any]:
         "title": spec.title or spec.name,
         "entities": list(spec.entities),
         "auth": [auth.kind for auth in spec.auths],
+        "credentials": _or([_credentials(spec, auth) for auth in spec.auths]),
         "limits": [f"{limit.limit} per {limit.per}" for limit in spec.limits],
         "settings": [name for name, variable in spec.config.items() if variable.default is None],
     }
@@ -222,8 +224,27 @@ def _connection(stored: StoredConnection) -> dict[str, Any]:
 def _missing_credentials(spec: ConnectorSpec, stored: StoredConnection) -> str:
     """What none of the spec's ways to be let in can do without; empty if one of them has all."""
     given = set(stored.secrets) | set(stored.settings) | {n for n, v in spec.config.items() if v.default is not None}
-    lacking = [sorted(names_in(auth) - given) for auth in spec.auths]
-    return "" if not all(lacking) else " or ".join(", ".join(names) for names in lacking)
+    lacking = [sorted(set(_credentials(spec, auth)) - given) for auth in spec.auths]
+    return "" if not all(lacking) else _or(lacking)
+
+
+def _credentials(spec: ConnectorSpec, auth: AuthSpec) -> list[str]:
+    """What one way to be let in asks for, beside settings."""
+    return sorted(name for name in names_in(auth) if name not in spec.config or spec.config[name].secret)
+
+
+def _check_credentials(spec: ConnectorSpec, given: list[str]) -> None:
+    """Refuses a credential that no way of the spec's asks for: it would be stored and never used."""
+    known = {name for auth in spec.auths for name in _credentials(spec, auth)}
+    known |= {name for name, variable in spec.config.items() if variable.secret}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        ways = _or([_credentials(spec, auth) for auth in spec.auths]) or "none"
+        raise InvalidRecord(f"{spec.name} takes no credential {unknown[0]}; it takes {ways}")
+
+
+def _or(ways: list[list[str]]) -> str:
+    return " or ".join(dict.fromkeys(", ".join(names) for names in ways))
 
 
 def _pair(text: str) -> tuple[str, str]:

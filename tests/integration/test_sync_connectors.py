@@ -149,7 +149,7 @@ def test_scan_jobs_announce_schemas_and_what_fails_is_a_dead_letter(pulled: Pull
     names = pulled.mesh.kafka.names
     pulled.add("github", identity="gh", entities=["repository"])
     pulled.add("hubspot", identity="hs", entities=["contact"])
-    pulled.add("stripe", identity="locked", secrets={"token": "env:NOBODYS"})
+    pulled.add("stripe", identity="locked", secrets={"api_key": "env:NOBODYS"})
     pulled.must("scan", "--tenant", "acme")
     pulled.must("scan", "gh", "--tenant", "acme", "--urgency", "critical")
     pulled.mesh.worker("scan_schemas", wait=False)
@@ -179,14 +179,14 @@ def committed(pulled: Pulled, topic: str) -> int:
 
 
 def test_what_goes_wrong_stands_on_the_connection(pulled: Pulled) -> None:
-    pulled.add("stripe", identity="locked", secrets={"token": "env:NOBODYS"})
+    pulled.add("stripe", identity="locked", secrets={"api_key": "env:NOBODYS"})
     refused = pulled.mesh.aam("connectors", "sync", "locked", "--tenant", "acme")
     assert refused.returncode == 3
     assert "AAM_SECRET_ENV" in refused.stderr
     stored = pulled.connection("locked")
     assert stored.status == "action_required"
     assert "acme=NOBODYS" in stored.reason
-    changed = ["--id", "locked", "--base-url", f"{pulled.url}/stripe", "--secret", "token=env:SANDBOX_TOKEN"]
+    changed = ["--id", "locked", "--base-url", f"{pulled.url}/stripe", "--secret", "api_key=env:SANDBOX_API_KEY"]
     pulled.must("add", "stripe", "--tenant", "acme", *changed)
     pulled.must("resume", "locked", "--tenant", "acme")
     assert pulled.must("sync", "locked", "--tenant", "acme", "--entity", "product", "--json")["problems"] == {}

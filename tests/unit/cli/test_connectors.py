@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from cli.connectors import app
 from cli.exit_codes import ExitCode
 from connectors.spec_files import spec_files
+from schemas.failures import InvalidRecord
 
 
 def test_every_connector_is_listed_with_what_it_needs() -> None:
@@ -17,6 +18,23 @@ def test_every_connector_is_listed_with_what_it_needs() -> None:
     assert rows.keys() == spec_files().keys()
     assert rows["zendesk"]["settings"] == ["subdomain"]
     assert rows["aws_cloudwatch"]["auth"] == ["aws_sigv4"]
+
+
+def test_the_list_tells_which_credentials_to_give() -> None:
+    done = CliRunner().invoke(app, ["list", "--json"])
+    rows = {row["connector"]: row for row in json.loads(done.stdout)["connectors"]}
+    told = {name: rows[name]["credentials"] for name in ("zendesk", "aws_cloudwatch")}
+    assert told == {
+        "zendesk": "client_id, client_secret, refresh_token or api_token, email or access_token",
+        "aws_cloudwatch": "access_key_id, secret_access_key",
+    }
+
+
+def test_a_credential_that_nothing_asks_for_is_refused_and_not_stored() -> None:
+    done = CliRunner().invoke(app, ["add", "hubspot", "--tenant", "acme", "--secret", "token=env:HUBSPOT"])
+    assert isinstance(done.exception, InvalidRecord)
+    assert "hubspot takes no credential token; it takes client_id, client_secret" in str(done.exception)
+    assert "or access_token" in str(done.exception)
 
 
 def test_our_specs_are_valid() -> None:
