@@ -269,6 +269,7 @@ def _publish(found: Discovery, tenant: str, connector: str, connection: str) -> 
     changes = [
         schema_change(entity, tenant=tenant, connector=connector, connection=connection, observed_at=now)
         for entity in found.entities
+        if entity.schema.fields
     ]
     count = publish(changes)
     say(f"{count} schema changes announced")

@@ -152,7 +152,7 @@ def test_scan_jobs_announce_schemas_and_what_fails_is_a_dead_letter(pulled: Pull
     pulled.add("stripe", identity="locked", secrets={"api_key": "env:NOBODYS"})
     pulled.must("scan", "--tenant", "acme")
     pulled.must("scan", "gh", "--tenant", "acme", "--urgency", "critical")
-    pulled.mesh.worker("scan_schemas", wait=False)
+    worker = pulled.mesh.worker("scan_schemas", wait=False)
     changes = [json.loads(message.value() or b"") for message in pulled.mesh.read(names.schema_changes, 3)]
     assert Counter(change["connection"] for change in changes) == {"gh": 2, "hs": 1}
     paths = {change["connection"]: {field["path"] for field in change["fields"]} for change in changes}
@@ -163,6 +163,7 @@ def test_scan_jobs_announce_schemas_and_what_fails_is_a_dead_letter(pulled: Pull
     assert pulled.connection("locked").status == "action_required"
     wait_until(lambda: committed(pulled, names.scan_jobs["bulk"]) == 3)
     assert committed(pulled, names.scan_jobs["critical"]) == 1
+    assert worker.stop() == 0
 
 
 def committed(pulled: Pulled, topic: str) -> int:
