@@ -7,6 +7,7 @@ see, and never printed.
 import json
 import sys
 from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,13 +122,16 @@ def add(
             store.change(NewConnection(**asdict(new) | {"secrets": {**known.secrets, **references}}))
         stored = store.get(tenant, identity)
     missing = _missing_credentials(spec, stored)
+    unset = [name for name in _needed_settings(spec) if name not in stored.settings]
     if as_json:
-        write_json({**_connection(stored), "missing": missing})
+        write_json({**_connection(stored), "missing": missing, "missing_settings": unset})
         return
     write_line(f"{tenant}/{identity}: {'changed' if known else 'added'}")
+    if unset:
+        say(f"settings are missing: {', '.join(unset)}; add them with --set")
     if missing:
         say(f"credentials are missing: {missing}; add them with --secret")
-    else:
+    if not missing and not unset:
         say(f"next: aam connectors test {identity} --tenant {tenant}")
 
 
@@ -185,7 +189,7 @@ def _summary(spec: ConnectorSpec) -> dict[str, Any]:
         "auth": [auth.kind for auth in spec.auths],
         "credentials": _or([_credentials(spec, auth) for auth in spec.auths]),
         "limits": [f"{limit.limit} per {limit.per}" for limit in spec.limits],
-        "settings": [name for name, variable in spec.config.items() if variable.default is None],
+        "settings": _needed_settings(spec),
     }
 
 
@@ -202,11 +206,11 @@ def _list_connections(tenant: str | None, *, as_json: bool) -> None:
             stored.connector,
             _status(stored),
             stored.records,
-            _shown(stored.last_sync_at or "never"),
+            f"{stored.last_sync_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if stored.last_sync_at else "never",
         )
         for stored in found
     ]
-    write_table(("tenant", "connection", "connector", "status", "records", "last sync"), rows)
+    write_table(("tenant", "connection", "connector", "status", "records", "last sync (UTC)"), rows)
 
 
 def _status(stored: StoredConnection) -> str:
@@ -226,6 +230,11 @@ def _missing_credentials(spec: ConnectorSpec, stored: StoredConnection) -> str:
     given = set(stored.secrets) | set(stored.settings) | {n for n, v in spec.config.items() if v.default is not None}
     lacking = [sorted(set(_credentials(spec, auth)) - given) for auth in spec.auths]
     return "" if not all(lacking) else _or(lacking)
+
+
+def _needed_settings(spec: ConnectorSpec) -> list[str]:
+    """Settings that have no default."""
+    return [name for name, variable in spec.config.items() if variable.default is None and not variable.secret]
 
 
 def _credentials(spec: ConnectorSpec, auth: AuthSpec) -> list[str]:

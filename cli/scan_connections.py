@@ -51,7 +51,8 @@ def scan(
         raise InvalidRecord("no active connection is there to be looked at")
     lane = urgency or (Urgency.NORMAL if connection else Urgency.BULK)
     _enqueue(active, entity or (), lane)
-    say(f"{len(active)} scans asked for, {lane}; workers with the agent scan_schemas do them")
+    count = f"{len(active)} scans" if len(active) > 1 else "a scan"
+    say(f"asked for {count}, {lane}; workers with the agent scan_schemas do it")
 
 
 def _enqueue(chosen: Iterable[StoredConnection], entities: Iterable[str], lane: Urgency) -> None:

@@ -165,7 +165,7 @@ async def _test_entity(vendor: Vendor, name: str) -> dict[str, Any]:
             raise Misconfigured(f"{vendor.spec.name} has no entity {name}")
         records, paging, reason, total = await EntitySync(vendor, name, {}).first_page()
     except AamError as error:
-        return {"entity": name, "result": f"{error}. {getattr(error, 'fix', '')}".rstrip(". ")}
+        return {"entity": name, "result": "; ".join(filter(None, (str(error), getattr(error, "fix", ""))))}
     fields = fields_of_samples(records)
     return {
         "entity": name,
