@@ -19,6 +19,7 @@ from registry.seeds import load_spec
 from sandbox.admin import CREDENTIALS
 from sandbox.app import SandboxApp
 from sandbox.settings import SandboxSettings
+from schemas.connector_spec import ConnectorSpec
 
 HOST = "http://sandbox.test"
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -66,12 +67,14 @@ class SyncedEntity:
         self.error: Exception | None = None
 
 
-def connected(app: SandboxApp, connector: str, **settings: Any) -> tuple[Vendor, Egress]:
-    """A connection to `connector` whose vendor is `app`."""
+def connected(
+    app: SandboxApp, connector: str, *, spec: ConnectorSpec | None = None, **settings: Any
+) -> tuple[Vendor, Egress]:
+    """A connection to `connector` whose vendor is `app`; by another `spec` than ours, if one is given."""
     own = ConnectorSettings(egress_allow=("sandbox.test:*",), **settings)
     egress = Egress(own, transport=httpx.ASGITransport(app))
     access = Access("acme", connector, SandboxCredentials(), SETTINGS.get(connector, {}), f"{HOST}/{connector}")
-    return Vendor(load_spec(connector), access, egress, LimitBook(RealClock()), own), egress
+    return Vendor(spec or load_spec(connector), access, egress, LimitBook(RealClock()), own), egress
 
 
 def full_sync(

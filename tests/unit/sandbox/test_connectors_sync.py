@@ -15,6 +15,7 @@ from sandbox.dataset import count_of
 from sandbox.vendor import load_vendor, vendor_names
 from schemas.canonical_model import load_entities
 from schemas.event_models import event_model
+from schemas.spec_problems import parse_spec
 
 # spec entity → the sandbox's, where it is asked for otherwise than its name says
 PLAYED_BY = {
@@ -56,6 +57,19 @@ def events(seed: MappingSet, records: list[Any]) -> list[tuple[str, dict[str, An
         delivery = Delivery("raw", 0, offset, 0, "upsert", None, None, 0)
         made += [(entity, json.loads(body)) for entity, body in apply(json.loads(record.value), origin, delivery)[0]]
     return made
+
+
+def test_hubspot_s_properties_are_the_same_when_asked_for_in_parts(
+    sandbox: Callable[..., SandboxApp], sync_all: Callable[..., Any]
+) -> None:
+    text = load_spec("hubspot").model_dump_json(by_alias=True, exclude_unset=True)
+    in_parts = parse_spec(text.replace('"max_characters":15000', '"max_characters":120'))
+    whole, parts = (sync_all(sandbox(), "hubspot", ["contact"], spec=spec)["contact"] for spec in (None, in_parts))
+    assert parts.error is None
+    assert [json.loads(record.value) for record in parts.records] == [
+        json.loads(record.value) for record in whole.records
+    ]
+    assert len(json.loads(whole.records[0].value)["properties"]) > 15
 
 
 def test_metric_data_has_each_statistic_of_each_datapoint(
