@@ -211,7 +211,8 @@ class _Drafting:
         self._note(f"{path}.pagination", f"{guess.kind}: {guess.reason}")
         if guess.kind == "none" or (guess.kind == "cursor" and guess.next_path is None):
             self._note(f"{path}.pagination", "found in the first response (auto)")
-            return "auto"
+            known = {name: value for name, value in _pagination(guess).items() if name != "kind"}
+            return {"kind": "auto", **known} if known else "auto"
         if guess.kind == "last_record_id" and len(entity.schema.primary_key) != 1:
             return "auto"
         return _pagination(guess)

@@ -4,10 +4,13 @@ Only what the spec leaves open is chosen. Where a response that looks like a ful
 is an error: guessing "no paging" would lose all records but the first page.
 """
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from connectors.api_words import WORDS, bare
 from connectors.errors import BadResponse
 from connectors.expressions import expression, has_key
 from connectors.page import Page
@@ -60,6 +63,13 @@ PAGES: Final = (
 NUMBERS: Final = ("page", "pages.page", "meta.page", "pagination.page", "current_page", "meta.current_page")
 OFFSETS: Final = ("offset", "start", "meta.offset", "pagination.offset", "paging.offset", "skip")
 
+_DEPTH: Final = 2
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NOT_NEXT: Final = ("prev", "before", "first", "last", "self", "current")
+_NEXT_TOKENS: Final = tuple(
+    word for word in WORDS["next_cursors"] if word not in ("next", "cursor", "marker", "startingafter")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Detected:
@@ -111,6 +121,7 @@ def _signs(paging: Pagination, page: Page, records: Sequence[Any]) -> Iterator[t
     more = _more(data)
     yield from _urls(data, more)
     yield from _tokens(data, more)
+    yield from _by_name(data, more)
     if more and records and isinstance(records[-1], dict) and isinstance(records[-1].get("id"), str | int):
         yield _paging("last_record_id", cursor_param="starting_after", more_path=more), f"{more}, and records have ids"
     yield from _counts(data)
@@ -123,7 +134,7 @@ def _more(data: Any) -> str | None:
 def _urls(data: Any, more: str | None) -> Iterator[tuple[Pagination, str]]:
     for path in URLS:
         found = expression(path)(data)
-        if isinstance(found, str) and (found.startswith("/") or "://" in found):
+        if isinstance(found, str) and _is_url(found):
             yield _paging("next_url", cursor_path=path, more_path=more), f"{path} has a URL"
 
 
@@ -136,6 +147,36 @@ def _tokens(data: Any, more: str | None) -> Iterator[tuple[Pagination, str]]:
             yield _paging("cursor", cursor_path=path, cursor_param=param, more_path=more), f"{path} has a number"
         elif more and isinstance(found, str) and found and path in {"offset", "cursor"}:
             yield _paging("cursor", cursor_path=path, cursor_param=param, more_path=more), f"{path} has a token"
+
+
+def _by_name(data: Any, more: str | None) -> Iterator[tuple[Pagination, str]]:
+    """URLs and tokens at places that are no usual ones, but are called like one: `next_page.offset`, `meta.nextKey`."""
+    # URLs first: they leave no parameter to be guessed.
+    for steps, value in sorted(_texts(data, ()), key=lambda found: not _is_url(found[1])):
+        name = bare("".join(steps))
+        if not value or any(word in name for word in _NOT_NEXT):
+            continue
+        path = ".".join(step if _PLAIN.fullmatch(step) else json.dumps(step) for step in steps)
+        if _is_url(value):
+            if name.endswith((*WORDS["next_urls"], *WORDS["plain_next"])):
+                yield _paging("next_url", cursor_path=path, more_path=more), f"{path} has a URL"
+        elif name.endswith(_NEXT_TOKENS):
+            param = re.sub(r"^next[_-]?(?=.)", "", steps[-1], flags=re.IGNORECASE)
+            param = param[:1].lower() + param[1:] if steps[-1][:1].islower() else param
+            yield _paging("cursor", cursor_path=path, cursor_param=param, more_path=more), f"{path} has a token"
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith("/") or "://" in text
+
+
+def _texts(data: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The texts around the records, by their place; lists and what is in them are left out."""
+    for name, value in data.items():
+        if isinstance(value, str):
+            yield (*above, name), value
+        elif isinstance(value, dict) and len(above) < _DEPTH:
+            yield from _texts(value, (*above, name))
 
 
 def _counts(data: Any) -> Iterator[tuple[Pagination, str]]:

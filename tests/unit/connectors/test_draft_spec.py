@@ -73,3 +73,18 @@ def test_what_must_be_given_becomes_a_setting() -> None:
 def test_nothing_to_list_is_told() -> None:
     with pytest.raises(Misconfigured, match="nothing to sync"):
         drafted({"/customers/{id}": get(CUSTOMERS["items"])})
+
+
+def test_what_is_known_of_paging_is_kept_where_the_rest_is_left_to_the_first_response() -> None:
+    parameter = {"name": "offset", "in": "query", "schema": TEXT, "description": "Offset token."}
+    size = {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 50}}
+    operation = get(CUSTOMERS)
+    operation["get"]["parameters"] = [parameter, size]
+    draft = drafted({"/customers": operation})
+    assert draft.spec["entities"]["customer"]["pagination"] == {
+        "kind": "auto",
+        "cursor_param": "offset",
+        "size_param": "limit",
+        "page_size": 50,
+    }
+    spec_of(draft.spec)

@@ -233,6 +233,18 @@ PAGES: dict[str, tuple[Any, str]] = {
     ),
     "ga4": ({"rows": RECORDS, "rowCount": 5000}, "offset None offset"),
     "cloudwatch": ({"Metrics": RECORDS, "NextToken": "abc"}, "cursor NextToken NextToken"),
+    "asana": (
+        {"data": RECORDS, "next_page": {"offset": "eyJ0", "path": "/x?offset=eyJ0", "uri": "https://a/x?offset=eyJ0"}},
+        "next_url next_page.uri None",
+    ),
+    "kubernetes": (
+        {"items": RECORDS, "metadata": {"resourceVersion": "10", "continue": "eyJ2"}},
+        "cursor metadata.continue continue",
+    ),
+    "a place of its own": (
+        {"rows": RECORDS, "x-paging": {"previousPageToken": "a", "nextPageToken": "b"}},
+        'cursor "x-paging".nextPageToken pageToken',
+    ),
     "page numbers": ({"items": RECORDS, "page": 1, "total_pages": 9}, "page None page"),
 }
 
@@ -244,6 +256,21 @@ def test_paging_is_detected(vendor: str) -> None:
     assert f"{found.paging.kind} {found.paging.cursor_path} {found.paging.cursor_param}" == expected
     assert found.paging.page_size == 100
     assert found.reason
+
+
+def test_what_the_spec_knows_of_paging_is_kept_where_the_rest_is_detected() -> None:
+    data = {"data": RECORDS, "next_page": {"offset": "eyJ0"}}
+    known = Pagination(kind="auto", cursor_param="offset", size_param="limit", page_size=100)
+    found = detect(known, page_of(data), RECORDS).paging
+    assert (found.kind, found.cursor_path, found.cursor_param, found.size_param) == (
+        "cursor", "next_page.offset", "offset", "limit",
+    )  # fmt: skip
+
+
+def test_texts_that_lead_back_are_no_next_page() -> None:
+    data = {"data": RECORDS, "links": {"previous_next": "https://a/x"}, "firstPageToken": "a"}
+    with pytest.raises(BadResponse, match="full page"):
+        detect(Pagination(kind="auto"), page_of(data), RECORDS)
 
 
 def test_a_link_header_is_detected() -> None:
