@@ -384,7 +384,7 @@ def test_every_past_revision_is_told_as_it_was(pool: Pool, seed: int) -> None:
         revision = History(pool).revision()
         for tenant in ("*", "acme", "globex"):
             was[revision, tenant] = play.composed(tenant)
-    assert len(was) > 100
+    assert len(was) > 75
     for (revision, tenant), composed in was.items():
         assert History(pool).composed_set(revision, tenant, "crm", "person") == composed
         if composed is not None:
