@@ -16,6 +16,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from pydantic import ValidationError
 
+from agents.bites import in_bites
 from mapping.mapping_set import ANY_TENANT, MappingSet, compacted, compose
 from observability import metrics
 from schemas.failures import Misconfigured, TransientError
@@ -171,7 +172,8 @@ class MappingCache:
     def _take_some(self, consumer: Consumer) -> bool:
         """Whether the topic's end was reached."""
         at_end = completed = False
-        for message in consumer.consume(500, POLL_SECONDS):
+        messages = consumer.consume(500, POLL_SECONDS)
+        for message in in_bites(messages) if self.ready.is_set() else messages:  # before, no record waits
             error = message.error()
             if error is None:
                 completed |= self._assembler.take(message.key(), message.value())

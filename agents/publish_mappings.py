@@ -13,6 +13,7 @@ from typing import Final
 
 from confluent_kafka import KafkaException, Producer
 
+from agents.bites import in_bites
 from agents.commit import retried
 from agents.mapping_cache import MARKER, TableAssembler, key_bytes, marker_bytes
 from agents.thread_service import ThreadService
@@ -38,7 +39,7 @@ RETRY_SECONDS: Final = 2.0
 TRANSACTION_SECONDS: Final = 30.0
 SET_LIMIT_BYTES: Final = OUTPUT_LIMIT_BYTES - 4096
 EVENT_LIMIT_BYTES: Final = 1_000_000  # under the 1 MiB of `aam.registry.events.v1`
-MIRRORED_DECISIONS: Final = 5_000  # a transaction
+MIRRORED_DECISIONS: Final = 1_000  # a transaction
 PRUNE_SECONDS: Final = 3600.0
 KEEP_SECONDS: Final = 7 * 24 * 3600.0  # published changes stay so long in the outbox, for a look at it
 
@@ -112,12 +113,12 @@ class MappingPublisher(ThreadService):
 
     def _write(self, producer: Producer, outbox: Outbox, publication: Publication) -> None:
         names = self._kafka.names
-        sets = list(usable(publication.sets))
+        sets = list(in_bites(usable(publication.sets)))
         producer.begin_transaction()
         for mapping_set, body in sets:
             producer.produce(names.mapping_table, body, key_bytes(mapping_set.key))
         producer.produce(names.mapping_table, marker_bytes(publication.epoch, publication.revision), MARKER)
-        for mapping_set, _ in sets:
+        for mapping_set, _ in in_bites(sets):
             event = _event(mapping_set, publication)
             producer.produce(names.registry_events, event.model_dump_json().encode(), key_bytes(mapping_set.key))
         retried(lambda: producer.commit_transaction(TRANSACTION_SECONDS), seconds=TRANSACTION_SECONDS)
@@ -131,7 +132,7 @@ class MappingPublisher(ThreadService):
         if not decisions:
             return False
         producer.begin_transaction()
-        for decision in decisions:
+        for decision in in_bites(decisions):
             key = key_bytes((decision.tenant, decision.connector, decision.entity))
             producer.produce(self._kafka.names.registry_events, decision_bytes(decision), key)
         retried(lambda: producer.commit_transaction(TRANSACTION_SECONDS), seconds=TRANSACTION_SECONDS)

@@ -26,6 +26,7 @@ from benchmarks.canonicalize_stage import Stage
 from benchmarks.worker_process import WorkerProcess
 from infra.kafka.broker import RunningKafka
 from registry.migrate import migrate
+from registry.outbox import Outbox
 from registry.pool import open_pool
 from registry.review import ReviewItem, ReviewQueue
 from registry.settings import RegistrySettings
@@ -54,7 +55,8 @@ def measure(kafka: RunningKafka, database_url: str, folder: Path, seconds: float
     stage.provision()
     with stage.registry() as store:
         store.import_seed([source.mapping_set for source in stage.sources], actor="benchmark")
-    _ask(database_url, stage.sources[0])
+    registry = RegistrySettings(DATABASE_URL=SecretStr(database_url))  # type: ignore[call-arg]  # an alias
+    _ask(registry, stage.sources[0])
     environment = stage.environment | {"AAM_TOPIC_PREFIX": "accept", "AAM_CANONICAL_PARTITIONS": "4"}
     worker = WorkerProcess(environment, folder / "accept.log", agents="canonicalize,publish_mappings")
     reader = output_reader(stage)
@@ -62,32 +64,49 @@ def measure(kafka: RunningKafka, database_url: str, folder: Path, seconds: float
         worker.wait_until_ready()
         _stream(stage, reader, 1, lambda: time.sleep(WARM_UP_SECONDS))
         before = _stream(stage, reader, 2, lambda: time.sleep(seconds))
-        acceptance = _Acceptance(environment, worker)
+        acceptance = _Acceptance(environment, registry, worker)
         meanwhile = _stream(stage, reader, 3, acceptance.run)
     finally:
         reader.close()
         worker.stop()
     p99 = [_row(f"a record at {RATE}/s, before the acceptance", before)]
-    p99.append(_row("the same from its start until the worker has all of it", meanwhile))
+    p99.append(_row("the same meanwhile, until all of it is published and mirrored", meanwhile))
     done = {"what": f"{ACCEPTED:,} acceptances, committed", "seconds": round(acceptance.committed_seconds, 1)}
     seen = {"what": "and in force in the worker", "seconds": round(acceptance.seen_seconds, 1)}
     markers = sum(1 for record in read_topic(settings, settings.names.mapping_table) if record.key == MARKER)
+    mirrored = {"what": "and its decisions in aam.registry.events.v1", "seconds": round(acceptance.mirrored_seconds, 1)}
     told = {"what": "publications of the whole run", "count": markers}
-    return [*p99, done, seen, told], round(p99[1]["p99_ms"] / p99[0]["p99_ms"], 2)
+    return [*p99, done, seen, mirrored, told], round(p99[1]["p99_ms"] / p99[0]["p99_ms"], 2)
 
 
 @dataclass
 class _Acceptance:
-    """`aam review accept` of everything, until the worker has it in force."""
+    """`aam review accept` of everything, until the worker has it in force and the audit trail is in Kafka."""
 
     environment: dict[str, str]
+    settings: RegistrySettings
     worker: WorkerProcess
     committed_seconds: float = 0.0
     seen_seconds: float = 0.0
+    mirrored_seconds: float = 0.0
 
     def run(self) -> None:
         started = time.monotonic()
-        command = [sys.executable, "-m", "cli", "review", "accept", "--min-probability", "0", "--yes", "--json"]
+        # a person's machine is another one: the cores are the mesh's first
+        command = [
+            "nice",
+            "-n",
+            "10",
+            sys.executable,
+            "-m",
+            "cli",
+            "review",
+            "accept",
+            "--min-probability",
+            "0",
+            "--yes",
+            "--json",
+        ]
         ended = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         self.committed_seconds = time.monotonic() - started
         if ended.returncode != 0:
@@ -95,11 +114,21 @@ class _Acceptance:
         said = json.loads(ended.stdout)
         if said["items"] != ACCEPTED:
             raise Bug(f"not everything was accepted: {said}")
-        while self.worker.metric("aam_mapping_revision") < said["revision"]:
-            if time.monotonic() - started > self.committed_seconds + SETTLE_SECONDS:
-                raise TransientError("the acceptance did not reach the worker")
-            time.sleep(0.1)
-        self.seen_seconds = time.monotonic() - started
+        end = started + self.committed_seconds + SETTLE_SECONDS
+        self.seen_seconds = _seconds_until(
+            lambda: self.worker.metric("aam_mapping_revision") >= said["revision"], started, end
+        )
+        with open_pool(self.settings) as pool:
+            outbox = Outbox(pool)
+            self.mirrored_seconds = _seconds_until(lambda: not outbox.decisions(1), started, end)
+
+
+def _seconds_until(true: Callable[[], bool], started: float, end: float) -> float:
+    while not true():
+        if time.monotonic() > end:
+            raise TransientError("the acceptance did not get through")
+        time.sleep(0.1)
+    return time.monotonic() - started
 
 
 def _stream(stage: Stage, reader: Consumer, number: int, act: Callable[[], None]) -> list[float]:
@@ -142,8 +171,7 @@ class _Acting(threading.Thread):
             self._done.set()
 
 
-def _ask(database_url: str, streamed: Source) -> None:
-    settings = RegistrySettings(DATABASE_URL=SecretStr(database_url))  # type: ignore[call-arg]  # an alias
+def _ask(settings: RegistrySettings, streamed: Source) -> None:
     with open_pool(settings) as pool:
         queue, items = ReviewQueue(pool), list(islice(_items(NARROW, streamed), ACCEPTED))
         for start in range(0, len(items), ADDED_AT_ONCE):

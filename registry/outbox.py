@@ -7,6 +7,7 @@ it: no change is missed, whatever transactions are open. Writing to Kafka is the
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from psycopg import IsolationLevel
 
@@ -18,6 +19,8 @@ from registry.pool import AdvisoryLock, Connection, Pool, dedicated_connection, 
 from registry.queries import QUERIES
 from registry.read_sets import read_revision, read_sets
 from registry.write_changes import SetChange, take_turn, write_changes
+
+SETS_READ_AT_ONCE: Final = 50
 
 
 @dataclass(frozen=True)
@@ -193,11 +196,20 @@ def _snapshot(connection: Connection, changes: list[Change] | None, topic_keys: 
     epoch, revision = read_revision(connection)
     full = changes is None
     changes = _pending_changes(connection) if changes is None else changes
-    sets = read_sets(connection, None if full else {change.key for change in changes})
+    sets = _read_in_parts(connection, None if full else {change.key for change in changes})
     lost = sorted(set(topic_keys) - {mapping_set.key for mapping_set in sets})
     empty = [MappingSet(tenant=t, connector=c, entity=e, epoch=epoch, revision=revision) for t, c, e in lost]
     connection.execute(QUERIES["announce_publication"], {"epoch": epoch, "revision": revision})
     return Publication(epoch, revision, (*sets, *empty), tuple(changes), full)
+
+
+def _read_in_parts(connection: Connection, keys: Collection[Key] | None) -> list[MappingSet]:
+    """As `read_sets`; thousands in many statements, so that the process's other threads have their turns in between."""
+    if keys is None:
+        keys = [(row[0], row[1], row[2]) for row in connection.execute(QUERIES["all_sources"])]
+    ordered = sorted(keys)
+    parts = [ordered[start : start + SETS_READ_AT_ONCE] for start in range(0, len(ordered), SETS_READ_AT_ONCE)]
+    return [mapping_set for part in parts for mapping_set in read_sets(connection, part)]
 
 
 def _pending_changes(connection: Connection) -> list[Change]:
