@@ -81,14 +81,13 @@ async def run_scan(tools: ScanTools, message: Message) -> Settled:
     record = ConsumedRecord.from_message(message)
     try:
         job = parse_message(ScanJob, record.value)
-        found = await _look_at(tools, job)
+        return settle(tools, record, job, *await _look_at(tools, job))
     except (RegistryUnavailable, RegistryMisconfigured):
         raise
     except Exception as error:
         if not isinstance(error, AamError):
             log.error("bug: a scan job died of %s", type(error).__name__)
         return _dead(tools, record, error)
-    return settle(tools, record, job, *found)
 
 
 async def _look_at(tools: ScanTools, job: ScanJob) -> tuple[StoredConnection, dict[str, DiscoveredEntity | AamError]]:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from agents import scan_job
 from agents.scan_job import ATTEMPTS, ScanTools, Settled, run_scan
 from connectors.egress import Egress
 from connectors.limits import LimitBook
@@ -176,6 +177,18 @@ def test_what_is_no_job_is_a_dead_letter(scan: Callable[..., Settled], job: Any,
 def test_a_connection_that_is_gone(scan: Callable[..., Settled]) -> None:
     settled = scan(connections=FakeConnections(InvalidDecision("tenant acme has no connection s")))
     assert settled.kind == "invalid_record"
+
+
+def test_a_bug_in_what_becomes_of_a_job_ends_that_job_alone(
+    scan: Callable[..., Settled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("of the vendor's")
+
+    monkeypatch.setattr(scan_job, "schema_change", broken)
+    settled = scan()
+    assert (settled.outcome, settled.kind) == ("dead_letter", "bug")
+    assert "vendor's" not in header(settled.writes[0], "__connect.errors.exception.message")
 
 
 def test_without_the_registry_a_job_stays_open(scan: Callable[..., Settled]) -> None:
