@@ -50,10 +50,11 @@ def try_out(connection: ConnectionId, tenant: Tenant, entity: Entities = None, a
         secrets = Secrets(pool, load_settings(SecretSettings))
         connections = Connections(pool)
         stored = connections.get(tenant, connection)
-        rows = asyncio.run(_test(stored, StoredCredentials(stored, connections, secrets), entity))
+        auth, rows = asyncio.run(_test(stored, StoredCredentials(stored, connections, secrets), entity))
     if as_json:
-        write_json({"tenant": tenant, "connection": connection, "entities": rows})
+        write_json({"tenant": tenant, "connection": connection, "auth": auth, "entities": rows})
     else:
+        say(f"{connection}: {stored.connector}, let in by {auth}")
         columns = ("entity", "result", "records", "of", "fields", "paging", "seconds")
         write_table(columns, [[row.get(name, "") for name in columns] for row in rows])
     if any(row["result"] != "ok" for row in rows):
@@ -148,14 +149,15 @@ def _report(result: SyncResult, seconds: float, *, as_json: bool) -> None:
 
 async def _test(
     stored: StoredConnection, credentials: StoredCredentials, names: list[str] | None
-) -> list[dict[str, Any]]:
+) -> tuple[str, list[dict[str, Any]]]:
+    """(how requests are signed, a row an entity)."""
     settings = load_settings(ConnectorSettings)
     spec = load_spec(stored.connector, settings.specs_folder)
     async with Egress(settings) as egress:
         access = Access(stored.tenant, stored.id, credentials, stored.settings, stored.base_url)
         vendor = Vendor(spec, access, egress, LimitBook(), settings)
         chosen = names or stored.entities or list(spec.entities)
-        return [await _test_entity(vendor, name) for name in chosen]
+        return vendor.auth, [await _test_entity(vendor, name) for name in chosen]
 
 
 async def _test_entity(vendor: Vendor, name: str) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class Credentials(Protocol):
 class Signer(Protocol):
     """One way of being let in."""
 
+    @property
+    def kind(self) -> str:
+        """What `schemas.auth_spec` calls it."""
+
     async def variables(self) -> Mapping[str, Any]:
         """Variables that logging in gave, such as the account's own host."""
 
@@ -123,6 +127,7 @@ class StaticSigner:
     def __init__(self, auth: NoAuth | Bearer | ApiKey | Basic | AwsSigV4, values: _Values) -> None:
         self._auth = auth
         self._values = values
+        self.kind: str = auth.kind
 
     async def variables(self) -> Mapping[str, Any]:
         """None."""
@@ -162,6 +167,7 @@ class LoginSigner:
         now: Callable[[], float],
     ) -> None:
         self._auth = auth
+        self.kind: str = auth.kind
         self._values = values
         self._spec = spec
         self._egress = egress

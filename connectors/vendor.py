@@ -68,6 +68,11 @@ class Vendor:
             spec, access.credentials, self._given, egress, base_url=access.base_url, now=self.clock.now
         )
 
+    @property
+    def auth(self) -> str:
+        """The way in that is used: of several, the first for which all credentials are there."""
+        return self._signer.kind
+
     async def variables(self) -> dict[str, Any]:
         """Settings, and what logging in gave."""
         return {**self._given, **await self._signer.variables()}

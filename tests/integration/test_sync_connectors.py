@@ -196,7 +196,9 @@ def test_what_goes_wrong_stands_on_the_connection(pulled: Pulled) -> None:
 
 def test_a_test_shows_paging_counts_and_schema_and_writes_nothing(pulled: Pulled) -> None:
     pulled.add("github", identity="gh")
-    shown = pulled.must("test", "gh", "--tenant", "acme", "--entity", "repository", "--json")["entities"]
+    told = pulled.must("test", "gh", "--tenant", "acme", "--entity", "repository", "--json")
+    assert told["auth"] == "bearer"
+    shown = told["entities"]
     assert [(row["entity"], row["result"], row["paging"]) for row in shown] == [
         ("repository", "ok", "link_header: as the spec says")
     ]

@@ -57,6 +57,7 @@ def test_of_several_ways_the_first_with_all_credentials(fake: Any, run: Any) -> 
     vendor = fake.vendor(lambda _: reply([]), auth=[{"kind": "bearer"}, {"kind": "basic"}], auth_type=None)
     run(ask(vendor))
     assert fake.seen[0].headers["authorization"].startswith("Basic ")
+    assert vendor.auth == "basic"
 
 
 def test_missing_credentials_are_named(fake: Any) -> None:
