@@ -4,6 +4,7 @@ The only file where the parts of `agents` meet. What ends a worker, other than a
 """
 
 import asyncio
+import gc
 import hashlib
 import logging
 import signal
@@ -73,6 +74,7 @@ PROPOSALS_OF_A_BATCH: Final = 100
 QUESTIONS_OF_A_BATCH: Final = 4
 QUESTIONS_SECONDS: Final = 240.0
 BEAT_SECONDS: Final = 1.0
+START_CHECK_SECONDS: Final = 0.1
 TOPICS_CHECK_SECONDS: Final = 0.2
 
 
@@ -137,6 +139,7 @@ class Worker:
         with tempfile.TemporaryDirectory(prefix="aam-faust-") as data_dir:
             worker = QuietWorker(self._build(Path(data_dir)), loop=self._loop)
             running = asyncio.ensure_future(worker.start())
+            settling = asyncio.ensure_future(self._settle())
             ended = asyncio.ensure_future(self._given_up.wait())
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._given_up.set)
@@ -145,11 +148,19 @@ class Worker:
             await asyncio.gather(*(service.stop() for service in self._services))
             await worker.stop()
             ended.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            settling.cancel()
+            await asyncio.gather(running, settling, return_exceptions=True)
             self._failure = self._failure or worker.crash_reason
         self._closing.close()
         self._watchdog.stop()
         self._cache.stop()
+
+    async def _settle(self) -> None:
+        """What there is once the mapping table was read stays: the collector need not look through it in mid-stream."""
+        while not self._cache.ready.is_set():  # noqa: ASYNC110  # set by a thread
+            await asyncio.sleep(START_CHECK_SECONDS)
+        gc.collect()
+        gc.freeze()
 
     def _give_up(self, error: Exception) -> None:
         """End the worker because of `error`; the first one counts. From any thread."""

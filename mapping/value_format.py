@@ -16,22 +16,21 @@ _CURRENCIES: Final = frozenset(currency.code for currency in Currency)
 _BOOLEAN_WORDS: Final = frozenset({"true", "false", "yes", "no"})
 _LONGEST: Final = 320  # characters of an email address, RFC 5321
 
-# The first that matches counts.
-_PATTERNS: Final = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        ("date-time", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?( ?(Z|[+-]\d\d:?\d\d))?"),
-        ("date", r"\d{4}-\d\d-\d\d"),
-        ("email", r"[^@\s,;]+@[^@\s,;]+\.[^@\s.,;]+"),
-        ("uri", r"https?://\S+"),
-        ("uuid", r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
-        ("ipv4", r"(\d{1,3}\.){3}\d{1,3}"),
-        ("number", r"[+-]?\d{1,18}(\.\d{1,18})?"),
-        ("phone", r"\+?\(?\d[\d ().\-]{5,17}\d"),
-        ("locale", r"[a-z]{2}[-_][A-Z]{2}"),
-        ("alpha-2", r"[A-Z]{2}"),
-    )
+# The first that matches counts; one expression, for it is asked of every value of a sample.
+_NAMES_AND_PATTERNS: Final = (
+    ("date-time", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|[+-]\d\d:?\d\d))?"),
+    ("date", r"\d{4}-\d\d-\d\d"),
+    ("email", r"[^@\s,;]+@[^@\s,;]+\.[^@\s.,;]+"),
+    ("uri", r"https?://\S+"),
+    ("uuid", r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+    ("ipv4", r"(?:\d{1,3}\.){3}\d{1,3}"),
+    ("number", r"[+-]?\d{1,18}(?:\.\d{1,18})?"),
+    ("phone", r"\+?\(?\d[\d ().\-]{5,17}\d"),
+    ("locale", r"[a-z]{2}[-_][A-Z]{2}"),
+    ("alpha-2", r"[A-Z]{2}"),
 )
+_NAMES: Final = tuple(name for name, _ in _NAMES_AND_PATTERNS)
+_PATTERN: Final = re.compile("|".join(f"({pattern})" for _, pattern in _NAMES_AND_PATTERNS))
 
 
 def value_format(value: Any) -> str | None:
@@ -46,9 +45,10 @@ def value_format(value: Any) -> str | None:
 def _text_format(text: str) -> str | None:
     if not text or len(text) > _LONGEST:
         return None
-    for name, pattern in _PATTERNS:
-        if pattern.fullmatch(text):
-            return (text.isdecimal() and _time_format(int(text))) or name if name == "number" else name
+    found = _PATTERN.fullmatch(text)
+    if found is not None:
+        name = _NAMES[(found.lastindex or 1) - 1]
+        return (text.isdecimal() and _time_format(int(text))) or name if name == "number" else name
     if len(text) == 3 and text.upper() in _CURRENCIES:
         return "currency"
     return "boolean" if text.lower() in _BOOLEAN_WORDS else None
