@@ -30,7 +30,7 @@ WHERE (tenant, source_system, source_entity) IN (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING tenant, source_system, source_entity, connection, canonical_entity, chosen_by, due_at
+RETURNING tenant, source_system, source_entity, connection, canonical_entity, chosen_by, due_at, chosen_at
 
 -- fields_of_sources --
 SELECT tenant, source_system, source_entity, path, types, shapes, profile, volume, is_new, asked_at IS NOT NULL, seen_at
@@ -48,11 +48,11 @@ FROM unnest(%(tenants)s::text[], %(connectors)s::text[], %(entities)s::text[], %
 WHERE f.tenant = t AND f.source_system = c AND f.source_entity = e AND f.path_key = md5(p)::uuid AND f.seen_at = s
 
 -- settle_source --
--- Due again at once if something came meanwhile.
+-- Due again at once if something came meanwhile: fields, or the choice that it would wait for.
 UPDATE novel_source AS s SET claimed_until = NULL, due_at = CASE WHEN EXISTS (
     SELECT FROM novel_field AS f
     WHERE f.tenant = s.tenant AND f.source_system = s.source_system AND f.source_entity = s.source_entity AND f.is_new
-) AND NOT %(waits)s THEN now() END
+) AND NOT (%(waits)s AND chosen_at IS NOT DISTINCT FROM %(chosen_at)s::timestamptz) THEN now() END
 WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
 
 -- choose_entity --

@@ -46,6 +46,7 @@ class DueSource:
     canonical_entity: str | None
     chosen: bool
     fields: tuple[KeptField, ...]
+    chosen_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,14 @@ class NovelFieldStore:
             ).fetchall()
             fields = self._fields(connection, [row[:3] for row in rows])
         rows.sort(key=lambda row: row[6])
-        return [DueSource(row[:3], row[3], row[4], row[5] is not None, tuple(fields.get(row[:3], ()))) for row in rows]
+        return [
+            DueSource(row[:3], row[3], row[4], row[5] is not None, tuple(fields.get(row[:3], ())), row[7])
+            for row in rows
+        ]
 
     def settled(self, source: DueSource, *, waits: bool = False) -> None:
-        """Its fields are scored, but for what was announced meanwhile. `waits`: until its entity is chosen."""
+        """Its fields are scored, but for what was announced meanwhile. `waits`: until its entity is chosen,
+        which may have been done since it was claimed."""
         new = [field for field in source.fields if field.is_new and not waits]
         arguments = {
             "tenants": [source.key[0]] * len(new),
@@ -121,7 +126,8 @@ class NovelFieldStore:
         with transaction(self._pool) as connection:
             if new:
                 connection.execute(STATEMENTS["settle_fields"], arguments)
-            connection.execute(STATEMENTS["settle_source"], source_columns(source.key) | {"waits": waits})
+            told = source_columns(source.key) | {"waits": waits, "chosen_at": source.chosen_at}
+            connection.execute(STATEMENTS["settle_source"], told)
 
     def explain(self, connector: str, entity: str, path: str, *, tenant: str | None = None) -> list[ExplainedField]:
         """The field of each tenant that has shown it, the latest first."""

@@ -74,6 +74,16 @@ def test_a_source_waits_for_its_entity_and_a_dead_claimant_loses_its_claim(pool:
     assert (due.canonical_entity, due.chosen, due.fields[0].is_new) == (None, True, True)
 
 
+def test_an_entity_chosen_before_the_source_was_settled_is_not_overlooked(pool: Pool) -> None:
+    store = NovelFieldStore(pool)
+    store.keep([novel("a")], gather_seconds=0)
+    (due,) = store.claim(sources=1, lease_seconds=60)
+    choose_now(pool, "contact")
+    store.settled(due, waits=True)
+    (again,) = store.claim(sources=1, lease_seconds=60)
+    assert (again.canonical_entity, again.fields[0].is_new) == ("contact", True)
+
+
 def test_verdicts_can_be_explained(pool: Pool) -> None:
     store = NovelFieldStore(pool)
     store.keep([novel("a"), novel("b")], gather_seconds=0)
