@@ -92,10 +92,16 @@ def _announcement(change: SchemaChange, field: SourceField) -> NovelField:
         connection=change.connection,
         path=field.path,
         types=field.types,
+        shapes=change.shapes.get(field.path, ()),
         reason="schema_change",
-        profile=FieldProfile(enum=field.enum, format=field.format),
+        profile=_profile(field, change.profiles.get(field.path, FieldProfile())),
         announced_at=datetime.now(UTC),
     )
+
+
+def _profile(field: SourceField, sampled: FieldProfile) -> FieldProfile:
+    """What records showed, but for what the schema itself tells."""
+    return sampled.model_copy(update={"enum": field.enum, "format": field.format or sampled.format})
 
 
 def _unknown(change: SchemaChange) -> NovelField:

@@ -73,7 +73,7 @@ def schema_change(
 ) -> SchemaChange:
     """The message that says what an entity looks like. Its fingerprint is the same for the same schema, ever.
 
-    One that would be too large for its topic goes without descriptions, which no fingerprint counts.
+    One that would be too large for its topic goes without descriptions and samples, which no fingerprint counts.
     """
     change = SchemaChange(
         tenant=tenant,
@@ -85,11 +85,13 @@ def schema_change(
         primary_key=entity.schema.primary_key,
         observed_at=observed_at,
         fingerprint=entity.schema.fingerprint,
+        profiles=dict(entity.profiles),
+        shapes=dict(entity.shapes),
     )
     if len(change.model_dump_json()) <= MESSAGE_CHARACTERS:
         return change
     bare = tuple(field.model_copy(update={"description": None}) for field in change.fields)
-    return change.model_copy(update={"fields": bare})
+    return change.model_copy(update={"fields": bare, "profiles": {}, "shapes": {}})
 
 
 def as_json(discovery: Discovery) -> dict[str, Any]:

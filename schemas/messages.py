@@ -138,6 +138,10 @@ class SchemaChange(Message):
     primary_key: tuple[Name, ...] = ()
     observed_at: UtcTime
     fingerprint: str | None = Field(default=None, description="The writer's own mark of this version, if it has one.")
+    profiles: dict[Name, FieldProfile] = Field(
+        default_factory=dict, description="By path, where records were looked at: no part of the schema."
+    )
+    shapes: dict[Name, tuple[str, ...]] = Field(default_factory=dict, description="By path, as of a novel field.")
 
     @model_validator(mode="after")
     def _schema_is_sound(self) -> Self:

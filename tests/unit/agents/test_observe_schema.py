@@ -85,6 +85,18 @@ def test_an_unknown_source_is_told_with_what_its_schema_says(
     assert state["profile"]["format"] == "word"
 
 
+def test_what_records_showed_goes_along_but_the_schema_has_the_last_word(
+    observer: SchemaObserver, message: Callable[..., Any], written: Any
+) -> None:
+    sampled = {"records": 50, "present": 40, "format": "epoch-seconds", "distinct_ratio": 0.9}
+    fields = [{"path": "at", "types": ["integer"]}, {"path": "on", "types": ["string"], "format": "date"}]
+    change = {**CHANGE, "fields": fields, "profiles": {"at": sampled, "on": sampled}, "shapes": {"on": ["9999-99-99"]}}
+    observer.process([message(change)], written)
+    at, on = written.json(NAMES.fields_novel)
+    assert (at["profile"]["format"], at["profile"]["records"], at["profile"]["present"]) == ("epoch-seconds", 50, 40)
+    assert (on["profile"]["format"], on["shapes"]) == ("date", ["9999-99-99"])
+
+
 @pytest.mark.parametrize("value", [b"", None, b"{}", b"no json", {**CHANGE, "source": "hearsay"}])
 def test_a_bad_change_is_a_dead_letter_that_quotes_nothing(
     value: Any, observer: SchemaObserver, message: Callable[..., Any], written: Any
