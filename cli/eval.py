@@ -7,7 +7,8 @@ import typer
 
 from cli.console import say, write_json, write_line, write_table
 from cli.known_seeds import seed_rows
-from inference.evaluate_matcher import Judged, judge, judge_refitted
+from cli.made_labels import made_rows
+from inference.evaluate_matcher import Judged, Judgement, judge, judge_refitted
 from inference.label_rows import LabelRow, read_labels, uses_our_model
 from inference.local_embedder import LocalEmbedder
 from inference.match_figures import BANDS, FIGURES, Figure, as_json, figures, reliability
@@ -42,22 +43,31 @@ def evaluate(
     if unseen and not refit:
         raise typer.BadParameter("only with --refit", param_hint="--unseen")
     rows = read_labels(labels) if labels else seed_rows()
-    judged = _judge(rows, refit=refit, unseen=unseen, known=labels is not None)
+    judgement = _judge(rows, refit=refit, unseen=unseen, known=labels is not None)
+    judged = judgement.fields
     if not len(judged.mapped):
         raise Misconfigured("the labels ask for no field: none has direction `in` and `multi` 0")
     if plot:
         from inference.plot_figures import write_plot  # noqa: PLC0415  # matplotlib is slow, and of the extra `train`
 
         write_plot(judged, plot)
-    parts = {str(origin): judged.only(judged.origins == origin) for origin in dict.fromkeys(judged.origins)}
+    parts, entities = _by_origin(judged), _by_origin(judgement.entities)
     if as_json_:
-        write_json({"origins": {origin: _both(part) for origin, part in parts.items()}, "overall": _both(judged)})
+        origins, overall = {origin: _both(part) for origin, part in parts.items()}, _both(judged)
+        told = {name: _both(part) for name, part in {**entities, "overall": judgement.entities}.items()}
+        write_json({"origins": origins, "overall": overall, "entities": told})
         return
     for origin, part in ({**parts, "overall": judged} if len(parts) > 1 else parts).items():
-        _print(origin, part)
+        _print(origin, part, "fields")
+        if origin in entities or origin == "overall":
+            _print(f"{origin}, which entity", entities.get(origin, judgement.entities), "entities, asked for twice")
 
 
-def _judge(rows: list[LabelRow], *, refit: bool, unseen: bool, known: bool) -> Judged:
+def _by_origin(judged: Judged) -> dict[str, Judged]:
+    return {str(origin): judged.only(judged.origins == origin) for origin in dict.fromkeys(judged.origins)}
+
+
+def _judge(rows: list[LabelRow], *, refit: bool, unseen: bool, known: bool) -> Judgement:
     ours = {origin for origin in {row.origin for row in rows} if uses_our_model(r for r in rows if r.origin == origin)}
 
     def seeds(origin: str) -> list[KnownMapping]:
@@ -65,7 +75,7 @@ def _judge(rows: list[LabelRow], *, refit: bool, unseen: bool, known: bool) -> J
 
     embedder = LocalEmbedder()
     if refit:
-        return judge_refitted(rows, embedder, seeds, by_origin=unseen, progress=say)
+        return judge_refitted(rows, embedder, seeds, by_origin=unseen, simulated=made_rows(), progress=say)
     return judge(rows, load_model(), embedder, seeds)
 
 
@@ -73,16 +83,16 @@ def _both(judged: Judged) -> dict[str, object]:
     return {"all": as_json(judged), "renamed": as_json(judged.only(judged.renamed))}
 
 
-def _print(name: str, judged: Judged) -> None:
+def _print(name: str, judged: Judged, what: str) -> None:
     renamed = judged.only(judged.renamed)
-    write_line(f"{name}: {len(judged.mapped)} fields, {int(judged.mapped.sum())} of them mapped")
+    write_line(f"{name}: {len(judged.mapped)} {what}, {int(judged.mapped.sum())} of them mapped")
     every, some = figures(judged), figures(renamed)
     write_table(
         ("figure", "all", "95 %", "renamed", "95 %"),
         [(_title(key), *_cells(every[key]), *_cells(some[key])) for key in FIGURES],
     )
     write_table(
-        ("confidence", "fields", "said", "right"),
+        ("confidence", "count", "said", "right"),
         [(f"{b.low:.1f}–{b.high:.1f}", b.count, f"{b.said:.3f}", f"{b.right:.3f}") for b in reliability(judged)],
     )
 

@@ -7,16 +7,18 @@ that gives is in `inference.match_figures`.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.fit_entities import entity_questions
 from inference.fit_matcher import fit_matcher, fold_of
-from inference.label_rows import LabelledEntity, LabelRow, questions
+from inference.label_rows import LabelledEntity, LabelRow, questions, rival_entities
 from mapping.candidates import Embedder, KnownMapping
 from mapping.corpus import Corpus
+from mapping.entity_signals import EntityQuestion
 from mapping.matcher import Matcher
 from mapping.score_model import MatchModel
 
@@ -58,9 +60,18 @@ class Judged:
         return Judged(**{name: getattr(self, name)[chosen] for name in self.__dataclass_fields__})
 
 
-def judge(rows: Sequence[LabelRow], model: MatchModel, embedder: Embedder, seeds: Seeds) -> Judged:
+@dataclass(frozen=True)
+class Judgement:
+    """Of fields; and of entities, where each is asked for twice: among all, and without those that are right, when
+    "none of them" is."""
+
+    fields: Judged
+    entities: Judged
+
+
+def judge(rows: Sequence[LabelRow], model: MatchModel, embedder: Embedder, seeds: Seeds) -> Judgement:
     """What `model` makes of every field, with the rows of other vendors, and `seeds` of an origin, as its corpus."""
-    return joined(_judged(questions(rows), rows, model, embedder, seeds))
+    return _joined(_judgements(questions(rows), rows, model, embedder, seeds))
 
 
 def judge_refitted(
@@ -69,8 +80,9 @@ def judge_refitted(
     seeds: Seeds,
     *,
     by_origin: bool,
+    simulated: Sequence[LabelRow] = (),
     progress: Callable[[str], None] = lambda _: None,
-) -> Judged:
+) -> Judgement:
     """The same by models that were fitted without what they are judged on: one group of vendors (neither in the fit
     nor in the evidence that the fit saw), or a whole origin, its vocabulary unseen."""
     groups: dict[str, list[LabelRow]] = defaultdict(list)
@@ -79,14 +91,20 @@ def judge_refitted(
     asked: dict[tuple[str, str], list[LabelledEntity]] = defaultdict(list)
     for entity in questions(rows):
         asked[entity.origin, entity.vendor].append(entity)
-    parts: list[Judged] = []
+    parts: list[Judgement] = []
     for name in sorted(groups):
         progress(f"fitting without {name}")
         held_out = {(row.origin, row.vendor) for row in groups[name]}
-        model = fit_matcher([row for row in rows if (row.origin, row.vendor) not in held_out], embedder)
+        others = [row for row in rows if (row.origin, row.vendor) not in held_out]
+        model = fit_matcher(others, embedder, simulated=simulated)
         entities = [entity for key in sorted(held_out) for entity in asked[key]]
-        parts.extend(_judged(entities, rows, model, embedder, seeds))
-    return joined(parts)
+        parts.extend(_judgements(entities, rows, model, embedder, seeds))
+    return _joined(parts)
+
+
+def _joined(parts: Iterable[Judgement]) -> Judgement:
+    found = list(parts)
+    return Judgement(joined(part.fields for part in found), joined(part.entities for part in found))
 
 
 def joined(parts: Iterable[Judged]) -> Judged:
@@ -100,9 +118,10 @@ def joined(parts: Iterable[Judged]) -> Judged:
     )
 
 
-def _judged(
+def _judgements(
     entities: Sequence[LabelledEntity], rows: Sequence[LabelRow], model: MatchModel, embedder: Embedder, seeds: Seeds
-) -> Iterator[Judged]:
+) -> Iterator[Judgement]:
+    rivals = rival_entities(rows)
     by_vendor: dict[str, dict[str, list[LabelledEntity]]] = defaultdict(lambda: defaultdict(list))
     for entity in entities:
         by_vendor[entity.origin][entity.vendor].append(entity)
@@ -114,11 +133,35 @@ def _judged(
         for vendor, asked in vendors.items():
             hidden = {vendor, spellings.get(_bare(vendor), vendor)}
             view = matcher.hiding(hidden)
-            for entity in asked:
-                yield _judge_entity(entity, view)
+            yield Judgement(
+                joined(_judge_fields(entity, view) for entity in asked),
+                joined(
+                    _judge_entity(question, gold, origin, view)
+                    for question, gold in entity_questions(asked, rivals[origin])
+                ),
+            )
 
 
-def _judge_entity(entity: LabelledEntity, matcher: Matcher) -> Judged:
+def _judge_entity(question: EntityQuestion, gold: frozenset[str], origin: str, matcher: Matcher) -> Judged:
+    others = {name: fields for name, fields in question.entities.items() if name not in gold}
+    asked = [question, replace(question, entities=others)] if others else [question]
+    likely = [matcher.score_entities(one) for one in asked]
+    order = np.argsort(-likely[0], kind="stable")
+    right = np.array([name in gold for name in question.entities])[order]
+    mapped = np.array([True, False])[: len(asked)]
+    return Judged(
+        origins=np.full(len(asked), origin),
+        vendors=np.full(len(asked), question.connector),
+        probability=np.array([found.max() for found in likely]),
+        right=right[0] & mapped,
+        nothing=np.array([1 - found.sum() for found in likely]),
+        reciprocal_rank=np.where(mapped, 1 / (right.argmax() + 1), 0.0),
+        mapped=mapped,
+        renamed=np.full(len(asked), _bare(question.source_entity) not in map(_bare, gold)),
+    )
+
+
+def _judge_fields(entity: LabelledEntity, matcher: Matcher) -> Judged:
     _, right, nothing = matcher.score(entity.question)
     gold = np.array([[target.name in fields for target in entity.question.targets] for fields in entity.gold])
     order = np.argsort(-right, axis=1, kind="stable")

@@ -6,18 +6,20 @@ its two stages hang together, is in `mapping.score_model`.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.label_rows import LabelledEntity, LabelRow, data_hash, questions
+from inference.fit_entities import EntityExample, entity_examples, fit_entities
+from inference.fit_logistic import fit_logistic, library
+from inference.label_rows import LabelledEntity, LabelRow, data_hash, questions, rival_entities
 from mapping.candidates import Embedder
 from mapping.concepts import ConceptIndex, load_thesaurus
 from mapping.corpus import Corpus
+from mapping.entity_signals import EntityReader
 from mapping.evidence import Evidence
 from mapping.field_tokens import Tokenizer
 from mapping.pair_features import PairReader
@@ -40,7 +42,7 @@ CAUTION: Final = 0.3
 FOLDS: Final = 5  # of vendors, inside a fit: the second stage learns from scores of a first one that didn't see them
 USUAL_VENDORS: Final = 3  # that use a word before it counts as one
 LARGE_ORIGIN: Final = 5_000  # labelled fields; each counts half in an origin of more
-REGULARISATION: Final = 0.1  # of the logistic: sklearn's C
+SIMULATED_WEIGHT: Final = 0.5  # of a simulated field
 
 _TREES: Final = 150
 _NOTHING_TREES: Final = 100
@@ -82,68 +84,86 @@ class ExampleReader:
         }
         self._reader = NameReader(ConceptIndex(concepts), WordWeights(self.words, self.vendors), embedder)
 
-    def read(self, rows: Sequence[LabelRow]) -> Iterator[Example]:
-        """Each question with what all other vendors of its origin tell."""
-        corpora: dict[str, list[LabelRow]] = defaultdict(list)
+    def read(self, rows: Sequence[LabelRow], weight: float = 1.0) -> "Examples":
+        """Each question with what all other vendors of its origin tell. `weight`: what a field counts."""
+        by_origin: dict[str, list[LabelRow]] = defaultdict(list)
         for row in rows:
-            corpora[row.origin].append(row)
-        evidence = {
-            origin: Evidence(Corpus(row.known for row in its_rows), self._tokenizer, self._reader)
-            for origin, its_rows in corpora.items()
-        }
-        asked = questions(rows)
-        sizes: dict[str, int] = defaultdict(int)
-        for entity in asked:
-            sizes[entity.origin] += len(entity.gold)
-        by_vendor: dict[tuple[str, str], list[LabelledEntity]] = defaultdict(list)
-        for entity in asked:
-            by_vendor[entity.origin, entity.vendor].append(entity)
-        for (origin, vendor), entities in by_vendor.items():
-            weight = 0.5 if sizes[origin] > LARGE_ORIGIN else 1.0
-            reader = PairReader(self._tokenizer, self._reader, evidence[origin].hiding({vendor}))
-            for entity in entities:
-                yield _example(entity, reader, weight)
+            by_origin[row.origin].append(row)
+        rivals = rival_entities(rows)
+        found = Examples([], [])
+        for origin, its_rows in by_origin.items():
+            asked: dict[str, list[LabelledEntity]] = defaultdict(list)
+            for entity in questions(its_rows):
+                asked[entity.vendor].append(entity)
+            size = sum(len(entity.gold) for entities in asked.values() for entity in entities)
+            counts = weight * (0.5 if size > LARGE_ORIGIN else 1.0)
+            evidence = Evidence(Corpus(row.known for row in its_rows), self._tokenizer, self._reader)
+            for vendor, entities in asked.items():
+                view = evidence.hiding({vendor})
+                pairs = PairReader(self._tokenizer, self._reader, view)
+                found.fields.extend(_example(entity, pairs, counts) for entity in entities)
+                reader = EntityReader(self._tokenizer, self._reader, view)
+                found.entities.extend(entity_examples(entities, rivals[origin], reader, counts))
+        return found
 
 
-def fit_matcher(rows: Sequence[LabelRow], embedder: Embedder, *, card: Mapping[str, Any] | None = None) -> MatchModel:
+@dataclass(frozen=True)
+class Examples:
+    """What a model is fitted to: source fields, an entity's at a time, and source entities."""
+
+    fields: list[Example]
+    entities: list[EntityExample]
+
+
+def fit_matcher(
+    rows: Sequence[LabelRow],
+    embedder: Embedder,
+    *,
+    simulated: Sequence[LabelRow] = (),
+    card: Mapping[str, Any] | None = None,
+) -> MatchModel:
     """A model fitted to all of `rows`.
+
+    Args:
+        simulated: made-up vendors, which teach what it is worth that many vendors agree, for labels have few of any
+            entity. Their words aren't counted.
 
     Raises:
         Misconfigured: the training libraries are missing, or the rows hold too little to learn from.
     """
     reader = ExampleReader(rows, embedder)
-    return fit_examples(list(reader.read(rows)), reader, rows, card=card)
-
-
-def fit_examples(
-    examples: Sequence[Example], reader: ExampleReader, rows: Sequence[LabelRow], card: Mapping[str, Any] | None = None
-) -> MatchModel:
-    """A model fitted to `examples`, which `reader` read from `rows`."""
-    if len({example.vendor for example in examples}) < FOLDS or not any(example.right.any() for example in examples):
+    read, made = reader.read(rows), reader.read(simulated, SIMULATED_WEIGHT)
+    vendors = {example.vendor for example in read.fields}
+    if len(vendors) < FOLDS or not any(example.right.any() for example in read.fields):
         raise Misconfigured(f"a fit needs labels of at least {FOLDS} vendors, with mapped fields among them")
-    logistic = _fit_logistic(examples)
+    examples = Examples(read.fields + made.fields, read.entities + made.entities)
+    hashed = data_hash([*rows, *simulated])
+    told = {"data_sha256": hashed, "rows": len(rows), "simulated_rows": len(simulated), **(card or {})}
+    return fit_examples(examples, reader, hashed[:12], told)
+
+
+def fit_examples(examples: Examples, reader: ExampleReader, version: str, card: Mapping[str, Any]) -> MatchModel:
+    """A model fitted to `examples`, which `reader` read."""
+    fields = examples.fields
+    logistic = _fit_logistic(fields)
     logits: dict[int, Floats] = {}
     for fold in range(FOLDS):
-        others = [example for example in examples if fold_of(example.vendor, FOLDS) != fold]
-        its_own = [place for place, example in enumerate(examples) if fold_of(example.vendor, FOLDS) == fold]
+        others = [example for example in fields if fold_of(example.vendor, FOLDS) != fold]
+        its_own = [place for place, example in enumerate(fields) if fold_of(example.vendor, FOLDS) == fold]
         first = _fit_logistic(others) if its_own and others else logistic
-        logits.update((place, first.logits(examples[place].grids)) for place in its_own)
-    trees = _grow(
-        (_second_stage(example, logits[place]) for place, example in enumerate(examples)), SECOND_STAGE_SIGNS, _TREES
-    )
-    nothing = _grow(
-        (_nothing(example, logits[place]) for place, example in enumerate(examples)), NOTHING_SIGNS, _NOTHING_TREES
-    )
-    hashed = data_hash(rows)
+        logits.update((place, first.logits(fields[place].grids)) for place in its_own)
+    trees = _grow((_second_stage(one, logits[place]) for place, one in enumerate(fields)), SECOND_STAGE_SIGNS, _TREES)
+    nothing = _grow((_nothing(one, logits[place]) for place, one in enumerate(fields)), NOTHING_SIGNS, _NOTHING_TREES)
     return MatchModel(
-        version=hashed[:12],
+        version=version,
         words=reader.words,
         vendors=reader.vendors,
         logistic=logistic,
         trees=trees,
         nothing=nothing,
         caution=CAUTION,
-        card={"data_sha256": hashed, "embedder": reader.embedder_name, "rows": len(rows), **(card or {})},
+        entities=fit_entities(examples.entities),
+        card={"embedder": reader.embedder_name, **card},
     )
 
 
@@ -188,7 +208,6 @@ def _example(entity: LabelledEntity, reader: PairReader, weight: float) -> Examp
 
 
 def _fit_logistic(examples: Sequence[Example]) -> Logistic:
-    linear_model = _library("sklearn.linear_model")
     signals = tuple(examples[0].grids)
     chosen = [_informative(example) for example in examples]
     rows = np.concatenate(
@@ -199,18 +218,7 @@ def _fit_logistic(examples: Sequence[Example]) -> Logistic:
     ).astype(np.float64)
     right = np.concatenate([example.right[kept] for example, (kept, _) in zip(examples, chosen, strict=True)])
     weights = np.concatenate([counts for _, counts in chosen])
-    means = np.average(rows, axis=0, weights=weights)
-    scales = np.sqrt(np.average((rows - means) ** 2, axis=0, weights=weights)) + 1e-6
-    fitted = linear_model.LogisticRegression(C=REGULARISATION, solver="newton-cholesky").fit(
-        (rows - means) / scales, right, sample_weight=weights
-    )
-    return Logistic(
-        signals,
-        tuple(map(float, means)),
-        tuple(map(float, scales)),
-        tuple(map(float, fitted.coef_[0])),
-        float(fitted.intercept_[0]),
-    )
+    return fit_logistic(signals, rows, right, weights)
 
 
 def _informative(example: Example) -> tuple[NDArray[np.bool_], Floats]:
@@ -237,7 +245,7 @@ def _nothing(example: Example, logits: Floats) -> tuple[Floats, NDArray[Any], ND
 
 
 def _grow(parts: Iterable[tuple[Floats, NDArray[Any], NDArray[Any]]], signs: Sequence[int], count: int) -> Trees:
-    lightgbm = _library("lightgbm")
+    lightgbm = library("lightgbm")
     rows, right, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
     data = lightgbm.Dataset(rows, right.astype(np.float64), weight=weights)
     booster = lightgbm.train({**_PARAMETERS, "monotone_constraints": list(signs)}, data, count)
@@ -274,10 +282,3 @@ def _walk(node: Mapping[str, Any], nodes: dict[str, list[Any]]) -> int:
 
 def _flat(grid: Floats) -> Floats:
     return grid.reshape(-1, grid.shape[-1])
-
-
-def _library(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise Misconfigured(f"a fit needs {name}: install the extra `train`") from error

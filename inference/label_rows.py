@@ -102,7 +102,7 @@ def data_hash(rows: Iterable[LabelRow]) -> str:
 
 def questions(rows: Sequence[LabelRow]) -> list[LabelledEntity]:
     """One question per (origin, vendor, its entity, canonical entity), in order of first sight."""
-    targets = _vocabularies(rows)
+    targets = vocabularies(rows)
     fields: dict[tuple[str, str, str, str], dict[str, list[LabelRow]]] = defaultdict(dict)
     for row in rows:
         key = (row.origin, row.vendor, row.vendor_entity, row.canonical_entity)
@@ -130,7 +130,18 @@ def uses_our_model(rows: Iterable[LabelRow]) -> bool:
     return bool(theirs) and theirs <= ours
 
 
-def _vocabularies(rows: Sequence[LabelRow]) -> Mapping[str, Mapping[str, list[TargetField]]]:
+def rival_entities(rows: Sequence[LabelRow]) -> Mapping[str, Mapping[str, list[TargetField]]]:
+    """Origin → the canonical entities that a source entity can be told apart from: those that several vendors have."""
+    vendors: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        vendors[row.origin, row.canonical_entity].add(row.vendor)
+    return {
+        origin: {name: fields for name, fields in entities.items() if len(vendors[origin, name]) > 1}
+        for origin, entities in vocabularies(rows).items()
+    }
+
+
+def vocabularies(rows: Sequence[LabelRow]) -> Mapping[str, Mapping[str, list[TargetField]]]:
     """Origin → canonical entity → its fields: those of our own model if that is what it maps to, else all it names."""
     by_origin: dict[str, list[LabelRow]] = defaultdict(list)
     for row in rows:

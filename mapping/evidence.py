@@ -20,6 +20,7 @@ from mapping.field_types import FAMILIES, family_of
 from mapping.similarity import NameReader, Names
 from mapping.sparse_rows import Floats
 
+_GISTS: Final = 50_000
 _NAMES_ELSEWHERE: Final = 400  # names of equally called fields of other entities, at most
 
 # (core, whole): a name without the words of its vendor and entities, and with all
@@ -39,6 +40,12 @@ class _Known:
     # core name -> (vendors that map it, vendors that map it to nothing)
     judged: dict[Words, tuple[set[str], set[str]]] = field(default_factory=dict)
     vendors: set[str] = field(default_factory=set)
+    # what a source calls the entity -> vendors
+    called: dict[Words, _Vendors] = field(default_factory=lambda: defaultdict(dict))
+    # gist of a name -> canonical field -> vendors that call it so
+    gists: dict[Words, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(dict))
+    # canonical field -> vendors that have it
+    having: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class _Index:
         self._corpus = corpus
         self._tokenizer = tokenizer
         self._concepts = concepts
+        self._gists: dict[Words, Words] = {}
 
     def refresh(self) -> None:
         """Takes in what has changed in the corpus since the last time."""
@@ -89,6 +97,17 @@ class _Index:
         vendor = [word for word in self._tokenizer.name(connector) if not self._concepts.of((word,))]
         entities = (*self._tokenizer.name(source_entity), *self._tokenizer.name(canonical_entity))
         return self._tokenizer.path(path).without((*vendor, *entities))
+
+    def gist(self, words: Words) -> Words:
+        """The same for all names of the same words, in any order, or of words of the same first meaning."""
+        found = self._gists.get(words)
+        if found is None:
+            if len(self._gists) >= _GISTS:
+                self._gists.clear()
+            of = self._concepts.of
+            found = of(words)[:1] or tuple(sorted((*of((word,)), word)[0] for word in words))
+            self._gists[words] = found
+        return found
 
     def _forget(self, entity: str, known: _Known | None) -> None:
         if known is not None:
@@ -114,9 +133,16 @@ class _Index:
         _count(known.names[target].setdefault((core, self._tokenizer.name(mapping.path)), {}), mapping)
         known.judged.setdefault(core, (set(), set()))[0 if target else 1].add(vendor)
         known.vendors.add(vendor)
+        if target:
+            _count(known.called[self._tokenizer.name(mapping.source_entity)], mapping)
+            known.gists[self.gist(core)].setdefault(target, set()).add(vendor)
+            known.having[target].add(vendor)
         family = family_of(mapping.json_type)
         if target and family:
             _count(known.families[target].setdefault(family, {}), mapping)
+
+
+_NOBODY: Final = _Known(0)
 
 
 class Evidence:
@@ -128,6 +154,7 @@ class Evidence:
         self._reader = reader
         self._hidden: frozenset[str] = frozenset()
         self._made: dict[str, tuple[int, tuple[TargetField, ...], TargetEvidence]] = {}
+        self._own: dict[str, tuple[tuple[TargetField, ...], dict[Words, set[str]]]] = {}
 
     def hiding(self, connectors: Iterable[str]) -> "Evidence":
         """The same evidence without these vendors, by which a matcher is judged on them."""
@@ -145,6 +172,38 @@ class Evidence:
             made = self._made[canonical_entity] = (version, wanted, self._make(canonical_entity, wanted))
         return made[2]
 
+    def called(self, canonical_entity: str) -> dict[Words, float]:
+        """What sources call the entity: name -> vendors that do."""
+        self._index.refresh()
+        known = self._index.of_entity.get(canonical_entity, _NOBODY)
+        counted = {name: self._weight(vendors) for name, vendors in known.called.items()}
+        return {name: weight for name, weight in counted.items() if weight}
+
+    def fields_called(
+        self, canonical_entity: str, targets: Sequence[TargetField], gists: Sequence[Words]
+    ) -> list[set[str]]:
+        """For each gist, the fields of the entity that vendors, or the model itself, call so."""
+        own = self._own_gists(canonical_entity, targets)
+        known = self._index.of_entity.get(canonical_entity, _NOBODY)
+        found = [own.get(gist, set()) for gist in gists]
+        for place, gist in enumerate(gists):
+            users_of = known.gists.get(gist)
+            if users_of:
+                found[place] = found[place] | {field for field, users in users_of.items() if users - self._hidden}
+        return found
+
+    def usual(self, canonical_entity: str, targets: Sequence[TargetField]) -> dict[str, float]:
+        """Field → the share of the entity's vendors that have it."""
+        known = self._index.of_entity.get(canonical_entity, _NOBODY)
+        vendors = max(1, len(known.vendors - self._hidden))
+        nobody: set[str] = set()
+        having = {target.name: known.having.get(target.name, nobody) for target in targets}
+        return {name: max(1, len(users - self._hidden)) / vendors for name, users in having.items()}
+
+    def gist(self, words: Words) -> Words:
+        """The same for all names of the same words, in any order, or of words of the same first meaning."""
+        return self._index.gist(words)
+
     def judged(self, core: Words) -> tuple[int, int]:
         """(vendors that map a field of this name to something, vendors that only map it to nothing), in any entity."""
         mapped: set[str] = set()
@@ -158,13 +217,24 @@ class Evidence:
         """The words of `path` that its surroundings don't say already."""
         return self._index.core(path, connector, source_entity, canonical_entity)
 
+    def _own_gists(self, entity: str, targets: Sequence[TargetField]) -> dict[Words, set[str]]:
+        wanted = tuple(targets)
+        kept = self._own.get(entity)
+        if kept is None or kept[0] != wanted:
+            gists: dict[Words, set[str]] = defaultdict(set)
+            for target in wanted:
+                for core, _ in self._own_names(target):
+                    gists[self.gist(core)].add(target.name)
+            kept = self._own[entity] = (wanted, gists)
+        return kept[1]
+
     def _weight(self, vendors: _Vendors) -> float:
         if self._hidden.isdisjoint(vendors):
             return sum(vendors.values())
         return sum(weight for vendor, weight in vendors.items() if vendor not in self._hidden)
 
     def _make(self, entity: str, targets: tuple[TargetField, ...]) -> TargetEvidence:
-        known = self._index.of_entity.get(entity, _Known(0))
+        known = self._index.of_entity.get(entity, _NOBODY)
         rows: dict[NamePair, int] = {}
         entries: list[tuple[int, int, float]] = []
         for column, target in enumerate(targets):

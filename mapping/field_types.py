@@ -21,7 +21,9 @@ _OF_JSON: Final = {
     "array": LIST,
     "object": OBJECT,
 }
-_TIME_FORMATS: Final = frozenset({"date-time", "date", "time", "datetime", "timestamp"})
+_TIME_FORMATS: Final = frozenset(
+    {"date-time", "date", "time", "datetime", "timestamp", "epoch-seconds", "epoch-millis", "unix-time"}
+)
 _TIME_SHAPE: Final = re.compile(r"9{4}-99-99([Ta ]99:99.*)?|99[/.]99[/.]9{2,4}( .*)?")
 # how likely a field of a kind is of each family, in the order of FAMILIES
 _OF_KIND: Final = {
@@ -35,6 +37,13 @@ _OF_KIND: Final = {
     "list": (0.40, 0.10, 0.01, 0.01, 0.38, 0.10),
 }
 _UNKNOWN_KIND: Final = (0.68, 0.13, 0.09, 0.04, 0.03, 0.03)
+# format of values → words of the fields that have such values; a person's login may be an address, too, but seldom is
+_TELLING: Final = {
+    "email": frozenset({"email", "mail"}),
+    "currency": frozenset({"currency"}),
+    "uri": frozenset({"url", "link", "website", "web", "homepage", "domain", "avatar", "image", "photo", "picture"}),
+}
+_TOLD, _UNTOLD = 0.8, 0.02
 _TIME_WORDS: Final = frozenset({"date", "time", "at", "on", "timestamp", "created", "updated", "modified", "deadline"})
 _NUMBER_WORDS: Final = frozenset(
     {"amount", "count", "total", "price", "quantity", "number", "size", "balance", "cost", "rate", "percent", "weight"}
@@ -70,6 +79,15 @@ def wanted_families(target: TargetField, words: Words, path: str) -> Sequence[fl
     if words and words[-1] in _NUMBER_WORDS:
         return _OF_KIND["decimal"]
     return _UNKNOWN_KIND
+
+
+def told_by_format(told_format: str | None, words: Words) -> float | None:
+    """How likely a canonical field of these words has values of a format that says what they are, as addresses of
+    persons or of pages do; None if the format says no such thing."""
+    telling = _TELLING.get(told_format or "")
+    if telling is None:
+        return None
+    return _TOLD if telling.intersection(words) else _UNTOLD
 
 
 def looks_like_time(words: Words) -> bool:

@@ -26,6 +26,7 @@ from mapping.field_types import (
     looks_like_id,
     looks_like_time,
     looks_like_url,
+    told_by_format,
     wanted_families,
 )
 from mapping.similarity import NameReader, Names, blend, by_grams, by_letters, by_meaning, by_vectors
@@ -33,6 +34,7 @@ from mapping.sparse_rows import Floats
 
 _KERNEL: Final = 0.06  # how fast a known name counts less as it differs, in similarity
 _NEAR: Final = 0.93
+_SAME: Final = 0.9999  # the same words, rounding aside
 
 Grids = dict[str, Floats]
 
@@ -182,7 +184,14 @@ def _known_signals(source: _Variants, known: TargetEvidence, own: Floats) -> Gri
     support_elsewhere = np.exp((elsewhere - 1) / _KERNEL) @ known.elsewhere_counts
     best = _best(mixed, positive > 0)
     near = (mixed >= _NEAR).astype(np.float32)
+    same = (core >= _SAME).astype(np.float32)
+    agree, dissent = same @ positive, (same @ negative)[:, None]
+    judged = agree.sum(axis=1, keepdims=True) + dissent
     return {
+        "exact_support": np.log1p(agree),
+        "exact_share": agree / (judged + 0.5),
+        "exact_against": np.log1p(judged - agree),
+        "nothing_exact": np.log1p(dissent),
         "known_best": best,
         "known_best_core": _best(core, positive > 0),
         "known_best_whole": _best(whole, positive > 0),
@@ -229,6 +238,10 @@ def _type_signals(question: Question, target: _Variants, known: TargetEvidence) 
             place = FAMILIES.index(family)
             fit[row] = np.log((likely[:, place] + 0.01) / (usual[place] + 0.01))
             chance[row] = likely[:, place]
+        told = [told_by_format(question.fields[row].format, words) for words in target.whole.words]
+        if told[0] is not None:
+            chance[row] = told
+            fit[row] = np.log((chance[row] + 0.01) / (chance[row].mean() + 0.01))
     return {"type_fit": fit, "type_chance": chance}
 
 

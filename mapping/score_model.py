@@ -1,14 +1,14 @@
 """The fitted model that turns signals into calibrated probabilities: data, shipped with AAM, evaluated by numpy alone.
 
 First a logistic regression over all signals of a pair; then boosted trees over its score, how that stands among its
-rivals, and some signals again. A second set of trees tells how likely a field has no counterpart at all. The fit is
-`inference.fit_matcher`; its card says on what, and how well it does.
+rivals, and some signals again. A second set of trees tells how likely a field has no counterpart at all, and a second
+logistic regression which entity a source entity is. The fit is `inference.fit_matcher`; its card says on what.
 """
 
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from mapping.sparse_rows import Floats
 from mapping.trees import Doubles, Trees
 from schemas.failures import Misconfigured
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 CANDIDATES: Final = 8  # of a field go to the second stage
 
 _FILE: Final = Path(__file__).parent / "model" / "match_model.json.gz"
@@ -52,6 +52,8 @@ SECOND_STAGE: Final[Mapping[str, int]] = {
     "known_support": 1,
     "known_share": 1,
     "known_near": 1,
+    "exact_support": 1,
+    "exact_share": 1,
     "elsewhere_best": 1,
     "elsewhere_support": 1,
     "elsewhere_share": 1,
@@ -60,9 +62,11 @@ SECOND_STAGE: Final[Mapping[str, int]] = {
     "type_chance": 1,
     "foreign_words": -1,
     "target_unsaid": -1,
+    "exact_against": -1,
     "nothing_best": -1,
     "nothing_support": -1,
     "nothing_here_share": -1,
+    "nothing_exact": -1,
     "nothing_elsewhere": -1,
     "nothing_share": -1,
     "depth": 0,
@@ -88,8 +92,14 @@ class Logistic:
     weights: tuple[float, ...]
     intercept: float
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Logistic":
+        """What `dataclasses.asdict` gave."""
+        rows = {name: tuple(data[name]) for name in ("signals", "means", "scales", "weights")}
+        return cls(**rows, intercept=data["intercept"])
+
     def logits(self, grids: Mapping[str, Floats]) -> Floats:
-        """(fields, targets)."""
+        """Of the shape that each of `grids` has."""
         factors, offset = self._folded
         stacked = np.stack([grids[name] for name in self.signals], axis=-1)
         logits: Floats = stacked @ factors + offset
@@ -116,6 +126,7 @@ class MatchModel:
     trees: Trees
     nothing: Trees
     caution: float
+    entities: Logistic
     card: Mapping[str, Any]
 
     def probabilities(self, grids: Mapping[str, Floats], blend: Floats) -> tuple[Doubles, Doubles]:
@@ -131,6 +142,12 @@ class MatchModel:
         nothing = sigmoid(self.nothing.predict(nothing_signals(logits, grids)))
         return right, np.minimum(nothing, 1 - right.max(axis=1))
 
+    def entity_probabilities(self, grids: Mapping[str, Floats]) -> Doubles:
+        """(entities,): the probability that each of them is the right one; what is left over is "none of them"."""
+        odds = np.exp(np.clip(self.entities.logits(grids).astype(np.float64), -30, 30))
+        result: Doubles = odds / (1 + odds.sum())
+        return result
+
     def to_json(self) -> dict[str, Any]:
         """All of it, as `from_json` takes it."""
         return {
@@ -140,7 +157,8 @@ class MatchModel:
             "vendors": self.vendors,
             "words": dict(self.words),
             "caution": self.caution,
-            "logistic": {name: getattr(self.logistic, name) for name in Logistic.__dataclass_fields__},
+            "logistic": asdict(self.logistic),
+            "entities": asdict(self.entities),
             "trees": self.trees.to_json(),
             "nothing": self.nothing.to_json(),
         }
@@ -150,15 +168,12 @@ class MatchModel:
         """Raises Misconfigured for a model of another format."""
         if data.get("format") != FORMAT:
             raise Misconfigured(f"the matching model has format {data.get('format')!r}; this version reads {FORMAT}")
-        logistic = data["logistic"]
         return cls(
             version=data["version"],
             words=data["words"],
             vendors=data["vendors"],
-            logistic=Logistic(
-                **{name: tuple(logistic[name]) for name in ("signals", "means", "scales", "weights")},
-                intercept=logistic["intercept"],
-            ),
+            logistic=Logistic.from_json(data["logistic"]),
+            entities=Logistic.from_json(data["entities"]),
             trees=Trees.from_json(data["trees"]),
             nothing=Trees.from_json(data["nothing"]),
             caution=data["caution"],
@@ -223,6 +238,8 @@ _NOTHING: Final = (
     ("nothing_best", "max", 1),
     ("nothing_support", "max", 1),
     ("nothing_here_share", "max", 1),
+    ("exact_support", "max", -1),
+    ("nothing_exact", "max", 1),
     ("nothing_elsewhere", "max", 1),
     ("nothing_share", "max", 1),
     ("type_fit", "max", -1),

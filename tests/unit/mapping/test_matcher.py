@@ -79,6 +79,24 @@ def test_a_name_that_other_vendors_use_is_found(matcher: Matcher) -> None:
     assert all(match.candidates[0].probability > match.nothing for match in found)
 
 
+def test_what_some_vendors_agree_about_is_sure_whatever_the_name() -> None:
+    def asked(vendors: int) -> tuple[float, float]:
+        known = [
+            KnownMapping(f"v{number}", "person", path, "string", "customer", field)
+            for number in range(vendors)
+            for path, field in (("rufzeichen", "last_name"), ("kennung", None))
+        ]
+        matcher = Matcher(load_model(), LetterEmbedder(), Corpus(known))
+        name, other = matcher.match_fields("new", "person", "customer", _fields("rufzeichen", "kennung"), TARGETS)
+        assert name.candidates[0].target.name == "last_name"
+        return name.candidates[0].probability, other.nothing
+
+    one, few, many = asked(1), asked(3), asked(12)
+    assert one[1] < few[1] < many[1]
+    assert min(few) > 0.95
+    assert one[1] < 0.95
+
+
 def test_what_others_know_as_nothing_is_likelier_nothing(matcher: Matcher) -> None:
     known, unknown = (
         Matcher(load_model(), LetterEmbedder(), Corpus(rows)).match_fields(
@@ -96,6 +114,23 @@ def test_probabilities_are_probabilities_for_any_name(matcher: Matcher) -> None:
         assert all(0 <= candidate.probability <= 1 for candidate in match.candidates)
         assert 0 <= match.nothing <= 1 - match.candidates[0].probability + 1e-9
         assert match.candidates[0].probability < 0.85
+
+
+@pytest.mark.parametrize(
+    ("format_", "target"), [("email", "emails"), ("epoch-seconds", "created_at"), ("currency", None)]
+)
+def test_what_values_look_like_speaks_for_such_fields_and_against_others(
+    matcher: Matcher, format_: str | None, target: str | None
+) -> None:
+    def likely(told: str | None) -> dict[str, float]:
+        field = FieldDescription("registered", "integer" if told == "epoch-seconds" else "string", format=told)
+        (match,) = matcher.match_fields("new", "person", "customer", [field], TARGETS)
+        return {candidate.target.name: candidate.probability for candidate in match.candidates}
+
+    plain, told = likely(None), likely(format_)
+    others = [name for name in plain if name != target]
+    assert sum(told[name] for name in others) <= sum(plain[name] for name in others)
+    assert target is None or told[target] > plain[target]
 
 
 def test_ten_thousand_fields_take_bounded_time(matcher: Matcher) -> None:
