@@ -2,7 +2,8 @@
 
 `make bench-onboarding` writes results/onboarding.json; QUICK=1 takes 60 vendors. Everything is real but the people and
 the model: a sandbox over HTTP, Kafka, Postgres, two `aam worker`s, an OpenAI-compatible endpoint that counts. The first
-tenth of the vendors teaches: a person settles what is in doubt there, and confirms entities everywhere.
+tenth of the vendors teaches: a person settles what is in doubt there and confirms the rest. Entities in doubt are
+confirmed everywhere.
 """
 
 import os
@@ -76,6 +77,7 @@ class Bench:
 
 def main() -> None:
     load = os.getloadavg()[0]
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as every command has it, for the processes that match
     count = 60 if quick() else VENDORS
     truths = [truth_of(number) for number in range(1, count + 1)]
     teaching, others = truths[: round(count * TEACHING)], truths[round(count * TEACHING) :]
@@ -159,6 +161,7 @@ def _phase(bench: Bench, what: str, truths: Sequence[Truth], reviewer: Reviewer,
     if settle:
         while reviewer.round():
             pass
+        reviewer.confirm([truth.connector for truth in truths])
     _wait_until_published(bench)
     return {"what": what, **_row(fields, time.perf_counter() - started), "note": f"discovery {discovered:.1f} s"}
 
@@ -199,13 +202,16 @@ def _wait_until_published(bench: Bench) -> None:
 def _quality(bench: Bench, truths: Sequence[Truth], rows: list[dict[str, Any]]) -> dict[str, float]:
     """How often retrieval settled a field by itself, and how often what was settled without a person is right."""
     by_name = {truth.connector: truth for truth in truths}
-    statement = """SELECT source_system, path, verdict, method, evidence -> 'candidates' -> 0 ->> 'field'
-        FROM novel_field WHERE source_system = ANY(%s)"""
+    statement = """SELECT source_system, path, verdict, method, evidence -> 'candidates' -> 0 ->> 'field',
+            s.canonical_entity
+        FROM novel_field AS f JOIN novel_source AS s USING (tenant, source_system, source_entity)
+        WHERE f.source_system = ANY(%s)"""
     tally: dict[str, list[int]] = {}
     with psycopg.connect(bench.database_url) as connection:
-        for connector, path, verdict, method, target in connection.execute(statement, (list(by_name),)):
+        for connector, path, verdict, method, target, entity in connection.execute(statement, (list(by_name),)):
             right = by_name[connector].fields.get(path)
-            correct = {"active": right == target, "provisional": right == target, "nothing": right is None}
+            mapped = right == target and entity == by_name[connector].canonical_entity
+            correct = {"active": mapped, "provisional": mapped, "nothing": right is None}
             counts = tally.setdefault(f"{method} {verdict}", [0, 0])
             counts[0] += 1
             counts[1] += correct.get(verdict, False)

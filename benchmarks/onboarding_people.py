@@ -1,28 +1,37 @@
 """Who answers while vendors are onboarded: a person who knows, for the first ones, and a model that reads names.
 
-The person confirms what each vendor's entity is, wherever that is in doubt, and settles the open fields of the first
-vendors for all tenants; everything else waits in review. The model is a stand-in, no oracle: it takes the candidate
-whose name is most like the field's, so what it costs is real and what it knows is little.
+The person confirms what each vendor's entity is, wherever that is in doubt. Of the first vendors the open fields are
+settled, too, for all tenants, and what was decided without a question is confirmed, so that it teaches; everything else
+waits in review. The model is a stand-in, no oracle: it takes the candidate whose name is most like the field's, so what
+it costs is real and what it knows is little.
 """
 
 import re
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from rapidfuzz import fuzz
 
 from benchmarks.onboarding_vendors import Truth
-from mapping.mapping_set import Transform
+from mapping.mapping_set import ANY_TENANT, Transform
+from mapping.mapping_set import Mapping as FieldMapping
+from registry.audit import Decision
+from registry.edits import Declaration, Key, SetEdit
 from registry.errors import InvalidDecision, InvalidMapping
-from registry.pool import Pool
+from registry.mapping_store import MappingStore
+from registry.pool import Pool, transaction
+from registry.read_states import read_states
 from registry.review import ReviewFilter, ReviewGroup, ReviewQueue
+from registry.write_changes import take_turn
 from schemas.canonical_model import FieldKind, load_entities
 
 PAUSE_SECONDS: Final = 0.5
 AT_ONCE: Final = 500
 _ALIKE: Final = 80.0
+_DECIDED: Final = """SELECT source_system, source_entity, path, verdict, evidence -> 'candidates' -> 0
+    FROM novel_field WHERE source_system = ANY(%s) AND verdict IN ('active', 'provisional', 'nothing')"""
 _STEPS: Final = {
     FieldKind.TIMESTAMP: "epoch_seconds",
     FieldKind.DATE: "iso_date",
@@ -56,6 +65,7 @@ class Reviewer:
 
     def __init__(self, pool: Pool, truths: Mapping[str, Truth], settles: Collection[str]) -> None:
         self.answers: Counter[str] = Counter()
+        self._pool = pool
         self._queue = ReviewQueue(pool)
         self._truths = truths
         self._settles = set(settles)
@@ -85,6 +95,49 @@ class Reviewer:
                 self.answers["impossible"] += 1
                 self._left_alone.add(group.id)
         return given
+
+    def confirm(self, connectors: Collection[str]) -> None:
+        """Say for all tenants what was decided without a question, where it is right."""
+        with transaction(self._pool) as connection:
+            rows = connection.execute(_DECIDED, (list(connectors),)).fetchall()
+        by_source: dict[Key, list[tuple[str, str, Any]]] = defaultdict(list)
+        for connector, entity, *decided in rows:
+            by_source[ANY_TENANT, connector, entity].append((decided[0], decided[1], decided[2]))
+        for key, decided_fields in by_source.items():
+            try:
+                self._confirm(key, decided_fields)
+            except (InvalidDecision, InvalidMapping):
+                self.answers["impossible"] += 1
+
+    def _confirm(self, key: Key, decided: list[tuple[str, str, Any]]) -> None:
+        truth = self._truths[key[1]]
+        mappings, nothing = [], []
+        for path, verdict, best in decided:
+            right = truth.fields.get(path)
+            if verdict == "nothing" and right is None:
+                nothing.append(path)
+            elif verdict in ("active", "provisional") and right == best["field"]:
+                transform = Transform.model_validate(best["transform"])
+                mappings.append(
+                    FieldMapping(
+                        canonical_entity=truth.canonical_entity,
+                        canonical_field=right,
+                        source_field=path,
+                        transform=transform,
+                    )
+                )
+        with transaction(self._pool) as connection:
+            take_turn(connection)
+            state = read_states(connection, {key})[key]
+            held = {target for target, version in state.holding.items() if version.status != "removed"}
+            before = state.declaration or Declaration()
+            edit = SetEdit(
+                key,
+                mappings=tuple(mapping for mapping in mappings if mapping.target not in held),
+                declaration=Declaration(before.primary_key, tuple(dict.fromkeys((*before.ignored, *nothing)))),
+            )
+            MappingStore(self._pool).apply_within(connection, [edit], Decision("set", "person", "manual", "person"))
+        self.answers["confirmed"] += len(mappings) + len(nothing)
 
     def _open(self) -> list[ReviewGroup]:
         groups = [g for g in self._queue.list(limit=AT_ONCE) if not g.item.path]
