@@ -66,7 +66,8 @@ UPDATE novel_source SET canonical_entity = %(canonical_entity)s, chosen_by = %(a
 WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s AND chosen_by IS NULL
 
 -- renew_fields --
-UPDATE novel_field SET is_new = true
+-- As if announced just now, so that whoever is scoring them for another entity doesn't settle them.
+UPDATE novel_field SET is_new = true, seen_at = now()
 WHERE tenant = %(tenant)s AND source_system = %(connector)s AND source_entity = %(entity)s
 
 -- record_verdicts --

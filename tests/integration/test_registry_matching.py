@@ -84,6 +84,17 @@ def test_an_entity_chosen_before_the_source_was_settled_is_not_overlooked(pool: 
     assert (again.canonical_entity, again.fields[0].is_new) == ("contact", True)
 
 
+def test_another_entity_chosen_while_the_source_is_scored_has_it_scored_again(pool: Pool) -> None:
+    store = NovelFieldStore(pool)
+    store.keep([novel("a")], gather_seconds=0)
+    choose_now(pool, "lead")
+    (due,) = store.claim(sources=1, lease_seconds=60)
+    choose_now(pool, "contact")
+    store.settled(due)
+    (again,) = store.claim(sources=1, lease_seconds=60)
+    assert (again.canonical_entity, again.fields[0].is_new) == ("contact", True)
+
+
 def test_verdicts_can_be_explained(pool: Pool) -> None:
     store = NovelFieldStore(pool)
     store.keep([novel("a"), novel("b")], gather_seconds=0)
