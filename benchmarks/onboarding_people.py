@@ -97,7 +97,8 @@ class Reviewer:
         return given
 
     def confirm(self, connectors: Collection[str]) -> None:
-        """Say for all tenants what was decided without a question, where it is right."""
+        """Say for all tenants what was decided without a question, where it is right. They are settled then."""
+        self._settles.difference_update(connectors)
         with transaction(self._pool) as connection:
             rows = connection.execute(_DECIDED, (list(connectors),)).fetchall()
         by_source: dict[Key, list[tuple[str, str, Any]]] = defaultdict(list)
@@ -141,7 +142,7 @@ class Reviewer:
 
     def _open(self) -> list[ReviewGroup]:
         groups = [g for g in self._queue.list(limit=AT_ONCE) if not g.item.path]
-        for connector in self._settles:
+        for connector in sorted(self._settles):
             groups += self._queue.list(ReviewFilter(connector=connector), limit=AT_ONCE)
         return groups
 
