@@ -26,7 +26,7 @@ from registry.edits import Declaration, Key, SetEdit, SetState
 from registry.entity_choices import note_entity
 from registry.errors import InvalidDecision, InvalidMapping
 from registry.mapping_store import MappingStore
-from registry.novel_fields import FieldVerdict, record_verdicts, settled_by_people
+from registry.novel_fields import FieldVerdict, NovelFieldStore, record_verdicts, settled_by_people
 from registry.pool import Connection, Pool, transaction
 from registry.read_states import read_states
 from registry.review import ReviewItem, ReviewQueue
@@ -151,6 +151,7 @@ class MappingDecider:
         _, reason = decide_entity(proposal.entities, self._bands)
         likely = [entity for entity in proposal.entities if entity.entity is not None]
         best = max((entity.probability for entity in proposal.entities), default=0.0)
+        waiting = sum(field.volume for field in NovelFieldStore(pool).fields_of(_key(proposal)))
         item = ReviewItem(
             *_key(proposal),
             path="",
@@ -160,7 +161,7 @@ class MappingDecider:
             ],
             reason=reason,
             profile={},
-            volume=1,
+            volume=max(1, waiting),  # all that the source's fields have shown waits for the answer
             doubt=round(1.0 - best, 4),
         )
         ReviewQueue(pool).add([item])

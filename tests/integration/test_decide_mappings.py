@@ -139,11 +139,20 @@ def test_what_would_not_compile_goes_to_review_and_the_rest_is_mapped(pool: Pool
     assert "two arrays" in asked(pool)["b[].zip"]
 
 
+PROFILE = FieldProfile(records=40, present=40)
+
+
 def test_an_entity_in_doubt_is_a_question_and_a_certain_one_gets_its_key(pool: Pool, decider: MappingDecider) -> None:
     doubtful = (ProposedEntity(entity="customer", probability=0.7), ProposedEntity(entity=None, probability=0.3))
     decider.decide(proposal(canonical_entity=None, fields=(), entities=doubtful))
     assert "customer" in asked(pool)[""]
     assert mapped(pool) == {}
+    shown = [NovelField(**WHERE, path=p, reason="unmapped", announced_at=AT, profile=PROFILE) for p in ("a", "b")]
+    NovelFieldStore(pool).keep(shown, gather_seconds=0)
+    decider.decide(proposal(field("c", "description", 0.5)))
+    decider.decide(proposal(canonical_entity=None, fields=(), entities=doubtful))
+    first = ReviewQueue(pool).list()[0].item
+    assert (first.path, first.volume) == ("", 1 + 80)
     certain = (ProposedEntity(entity="customer", probability=0.99),)
     key = field("id", "description", 0.1, nothing=0.5, records=40, present=40, distinct_ratio=1.0)
     decider.decide(proposal(field("memo", "description", 0.99), key, entities=certain))
