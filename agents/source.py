@@ -41,8 +41,9 @@ POLL_SECONDS = 0.2
 GATHER_SECONDS = 0.005
 START_CHECK_SECONDS = 0.1
 STATS_SECONDS = 1.0
-# What a batch may take beyond its deadline to abort and to seek back before the watchdog ends the process.
-GRACE_SECONDS = 30.0
+# What a batch may take beyond its deadline to abort and to seek back before the watchdog ends the process: as many
+# deadlines, at most this long. The client's own limits don't hold when a broker dies in the middle of a commit.
+GRACE_DEADLINES, GRACE_SECONDS = 2, 30.0
 
 DENIED = {
     KafkaError._AUTHENTICATION,
@@ -71,6 +72,11 @@ class BatchLimits:
     deadline_seconds: float
     attempts: int | None
     retry_seconds: float
+
+    @property
+    def patience_seconds(self) -> float:
+        """When the process ends that does not get on with it."""
+        return self.deadline_seconds + min(GRACE_SECONDS, GRACE_DEADLINES * self.deadline_seconds)
 
 
 @dataclass
@@ -194,7 +200,7 @@ class Source(Service):
         """Let the agent settle the batch."""
         if not batch.messages:
             return
-        self._watchdog.expect(self.name, self._limits.deadline_seconds + GRACE_SECONDS)
+        self._watchdog.expect(self.name, self._limits.patience_seconds)
         if self._journal:
             self._journal.begin(batch.messages)
         await self._channel.send(value=batch)
@@ -215,7 +221,7 @@ class Source(Service):
         # Asked for here: in the commit's thread it would wait for as long as a `consume` does.
         member = await self._call(self._consumer.consumer_group_metadata)
         name = f"{self.name}'s commit"
-        self._watchdog.expect(name, self._limits.deadline_seconds + GRACE_SECONDS)
+        self._watchdog.expect(name, self._limits.patience_seconds)
         landing = (self._commit_thread if self._style.overlaps else self._thread).submit(self._commit, batch, member)
         landing.add_done_callback(lambda _: self._watchdog.done(name))
         self._flight = Flight(batch, landing, started)
@@ -241,7 +247,7 @@ class Source(Service):
 
     async def _rewound(self) -> bool:
         """End the failed batch's transaction and go back to where it began; whether that worked."""
-        self._watchdog.expect(self.name, self._limits.deadline_seconds + GRACE_SECONDS)
+        self._watchdog.expect(self.name, self._limits.patience_seconds)
         try:
             await self._call(self._rewind)
         except Exception as error:

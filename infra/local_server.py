@@ -22,6 +22,7 @@ from schemas.failures import Misconfigured, TransientError
 READY_SECONDS = 120.0  # a loaded machine of two cores has taken 15 s; past this it is not load
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
+RELEASE_SECONDS = 2.0  # a process that was killed is gone for others a moment before its ports are free
 
 
 class Recipe(ABC):
@@ -161,8 +162,14 @@ class DetachedServer:
     def _choose_ports(self) -> list[int]:
         """The ports of the last run if they are still free, else new ones."""
         before: list[int] = self._state().get("ports", [])
-        if len(before) == self._recipe.port_count and all(map(is_free, before)):
-            return before
+        if len(before) == self._recipe.port_count:
+            deadline = time.monotonic() + RELEASE_SECONDS
+            while True:
+                if all(map(is_free, before)):
+                    return before
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(POLL_SECONDS)
         return free_ports(self._recipe.port_count)
 
     def _state(self) -> dict[str, Any]:
