@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from pydantic import SecretStr
 
 from infra.free_ports import free_ports
-from infra.kafka.broker import RunningKafka
+from infra.kafka.broker import LocalKafka, RunningKafka
 from infra.postgres.server import LocalPostgres
 from mapping.mapping_set import ANY_TENANT, Mapping, MappingSet
 from registry.mapping_store import MappingStore
@@ -176,28 +177,53 @@ def wait_until() -> Callable[..., None]:
     return eventually
 
 
-@pytest.fixture
-def mesh(kafka: RunningKafka, database_url: str, unique: str, tmp_path: Path) -> Iterator[Mesh]:
+@contextmanager
+def installation(bootstrap_servers: str, database_url: str, prefix: str, folder: Path) -> Iterator[Mesh]:
     """Topics applied; the registry holds `crm/customer`; no worker yet."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("AAM_")}
     env |= {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "DATABASE_URL": database_url,
-        "AAM_TOPIC_PREFIX": unique,
+        "AAM_TOPIC_PREFIX": prefix,
         "AAM_CANONICAL_PARTITIONS": "4",
         "AAM_EVENT_FORMAT": "json",
     }
-    settings = KafkaSettings(
-        KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers, topic_prefix=unique, canonical_partitions=4
-    )
+    settings = KafkaSettings(KAFKA_BOOTSTRAP_SERVERS=bootstrap_servers, topic_prefix=prefix, canonical_partitions=4)
     admin, catalogue = make_admin(settings), settings.catalogue()
     provision.apply(admin, catalogue, provision.plan(admin, catalogue))
-    system = Mesh(settings, env, tmp_path, database_url)
+    system = Mesh(settings, env, folder, database_url)
     system.publish(customer_set())
-    yield system
-    for worker in system.workers:
-        if worker.process.poll() is None:
-            worker.kill()
+    try:
+        yield system
+    finally:
+        for worker in system.workers:
+            if worker.process.poll() is None:
+                worker.kill()
+
+
+@pytest.fixture
+def mesh(kafka: RunningKafka, database_url: str, unique: str, tmp_path: Path) -> Iterator[Mesh]:
+    """An installation on the Kafka that all tests share."""
+    with installation(kafka.bootstrap_servers, database_url, unique, tmp_path) as system:
+        yield system
+
+
+@pytest.fixture
+def own_kafka(fresh_root: Path) -> Iterator[LocalKafka]:
+    """A Kafka of this test alone, which it may stop."""
+    server = LocalKafka(fresh_root / "own-kafka")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_mesh(own_kafka: LocalKafka, database_url: str, unique: str, tmp_path: Path) -> Iterator[Mesh]:
+    """An installation on a Kafka that the test may stop."""
+    address = own_kafka.bootstrap_servers()
+    assert address is not None
+    with installation(address, database_url, unique, tmp_path) as system:
+        yield system
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 mid-stream, and a record that kills. A `read_committed` reader finds every record exactly once, in order."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -12,14 +13,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from benchmarks.ledger import Ledger, LedgerReader, LedgerSender
+from infra.kafka.broker import LocalKafka
 from mapping.mapping_set import Mapping, MappingSet, Transform
 from topics.clients import make_producer
 
+BRIEF: Final = {
+    "AAM_TRANSACTION_TIMEOUT_SECONDS": "6",
+    "AAM_BATCH_DEADLINE_SECONDS": "5",
+    "AAM_SESSION_TIMEOUT_SECONDS": "6",
+}
 ACME: Any = [("tenant", b"acme"), ("connector", b"crm"), ("entity", b"customer")]
 
 
@@ -60,12 +67,7 @@ def test_workers_killed_at_random_moments_lose_double_and_reorder_nothing(
 
 def test_a_frozen_worker_that_wakes_up_writes_nothing_any_more(mesh: Any, wait_until: Callable[..., None]) -> None:
     """Stopped for longer than its transaction and its membership last; a second worker has taken over meanwhile."""
-    brief = {
-        "AAM_TRANSACTION_TIMEOUT_SECONDS": "6",
-        "AAM_BATCH_DEADLINE_SECONDS": "5",
-        "AAM_SESSION_TIMEOUT_SECONDS": "6",
-    }
-    frozen = mesh.worker(slot=0, **brief)
+    frozen = mesh.worker(slot=0, **BRIEF)
     ledger = Ledger()
     sender = LedgerSender(mesh.kafka, ledger)
     with accounting(mesh, ledger) as reader:
@@ -76,12 +78,37 @@ def test_a_frozen_worker_that_wakes_up_writes_nothing_any_more(mesh: Any, wait_u
         frozen.process.send_signal(signal.SIGSTOP)
         try:
             sender.flush()
-            mesh.worker(slot=1, **brief)
+            mesh.worker(slot=1, **BRIEF)
             reader.read_all(seconds=90, quiet_seconds=2.0)
         finally:
             frozen.process.send_signal(signal.SIGCONT)
         sender.send(2_000)
         sender.flush()
+
+
+@pytest.mark.timeout(600)
+def test_a_broker_that_dies_and_comes_back_costs_nothing_but_time(
+    own_mesh: Any, own_kafka: LocalKafka, wait_until: Callable[..., None]
+) -> None:
+    """The worker is in the middle of its batches; it lives on, or is restarted as an orchestrator would."""
+    worker = own_mesh.worker(**BRIEF)
+    ledger = Ledger()
+    sender = LedgerSender(own_mesh.kafka, ledger)
+    with accounting(own_mesh, ledger) as reader:
+        sender.send(5_000)
+        wait_until(lambda: reader.read(0.1) > 0)
+        pid = own_kafka.status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: own_kafka.status().pid is None)  # else its ports, which clients know, are still taken
+        own_kafka.start()
+        sender.send(5_000)
+        sender.flush()
+        end = time.monotonic() + 90
+        while ledger.missing_count() and time.monotonic() < end:
+            reader.read(0.2)
+            if worker.process.poll() is not None:
+                worker = own_mesh.worker(wait=False, **BRIEF)
 
 
 def test_a_trickle_flows_on(mesh: Any) -> None:
