@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from benchmarks.ledger import Ledger, LedgerReader, LedgerSender
 from infra.kafka.broker import LocalKafka
 from mapping.mapping_set import Mapping, MappingSet, Transform
-from topics.clients import make_producer
+from topics.clients import make_admin, make_producer
 
 BRIEF: Final = {
     "AAM_TRANSACTION_TIMEOUT_SECONDS": "6",
@@ -121,6 +122,22 @@ def test_a_trickle_flows_on(mesh: Any) -> None:
             sender.send(5)
             time.sleep(0.1)
         sender.flush()
+
+
+def test_records_deleted_unread_are_told_and_nothing_is_read_twice(mesh: Any) -> None:
+    """The group stands before what is left of its partition; the client's own rule would start it over."""
+    worker = mesh.worker()
+    mesh.produce([({"id": f"c{n}", "name": f"n{n}"}, ACME) for n in range(10)])
+    mesh.events(10)
+    assert worker.stop() == 0
+    mesh.produce([({"id": f"c{n}", "name": f"n{n}"}, ACME) for n in range(10, 20)])
+    (partition,) = {event["aam"]["raw"]["partition"] for event in mesh.events(10)}
+    place = TopicPartition(mesh.kafka.names.raw_records, partition, 15)
+    admin = make_admin(mesh.kafka)  # must live until the answer is there
+    admin.delete_records([place])[place].result(30)
+    mesh.worker()
+    assert [event["display_name"] for event in mesh.events(15)] == [f"n{n}" for n in (*range(10), *range(15, 20))]
+    assert "5 records of" in mesh.logs()
 
 
 def test_holes_of_other_peoples_aborted_transactions_are_no_records(mesh: Any) -> None:

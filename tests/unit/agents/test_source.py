@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from agents.source import BatchLimits, Flight, Source
 from agents.watchdog import Watchdog
-from schemas.failures import Bug, Misconfigured
+from schemas.failures import Bug, Misconfigured, TransientError
 
 LIMITS = BatchLimits(records=10, deadline_seconds=1, attempts=1, retry_seconds=0.01)
 
@@ -23,6 +23,8 @@ class FakeConsumer:
         self.fed = fed
         self.during: Callable[[], None] = lambda: None
         self.sought: list[tuple[int, int]] = []
+        self.begun: list[tuple[int, int]] = []
+        self.kept = (0, 10)  # what Kafka holds of each partition
         self.metadata_error: KafkaException | None = None
 
     def consumer_group_metadata(self) -> object:
@@ -38,6 +40,15 @@ class FakeConsumer:
 
     def committed(self, partitions: list[TopicPartition], **_named: Any) -> list[TopicPartition]:
         return [TopicPartition(p.topic, p.partition, 3) for p in partitions]
+
+    def get_watermark_offsets(self, _place: TopicPartition, **_named: Any) -> tuple[int, int]:
+        return self.kept
+
+    def incremental_unassign(self, _places: list[TopicPartition]) -> None:
+        pass
+
+    def incremental_assign(self, begun: list[TopicPartition]) -> None:
+        self.begun += [(place.partition, place.offset) for place in begun]
 
     def seek(self, place: TopicPartition) -> None:
         self.sought.append((place.partition, place.offset))
@@ -110,6 +121,29 @@ def test_a_partition_that_went_and_came_back_is_read_from_its_committed_offset(m
     consumer.during = away_and_back
     assert source._fetch() == []
     assert consumer.sought == [(0, 3)]
+
+
+@pytest.mark.parametrize(("kept", "start"), [((0, 10), 3), ((5, 10), 5), ((3, 3), 3)])
+def test_a_partition_that_is_astray_begins_where_the_group_stands(kept: tuple[int, int], start: int) -> None:
+    consumer = FakeConsumer([])
+    consumer.kept = kept
+    source = make_source(consumer)
+    source._on_assign(None, places(0, 1))  # type: ignore[arg-type]  # unused
+    source._astray = {("t", 1), ("t", 7)}  # the second went meanwhile
+    source._place()
+    assert consumer.begun == [(1, start)]
+    assert source._astray == set()
+
+
+def test_a_partition_that_ends_before_the_groups_place_is_waited_for() -> None:
+    consumer = FakeConsumer([])
+    consumer.kept = (0, 2)
+    source = make_source(consumer)
+    source._on_assign(None, places(1))  # type: ignore[arg-type]  # unused
+    source._astray = {("t", 1)}
+    with pytest.raises(TransientError, match="ends at 2, before 3"):
+        source._place()
+    assert source._astray == {("t", 1)}
 
 
 def test_listeners_hear_of_every_rebalance() -> None:
