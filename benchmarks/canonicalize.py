@@ -18,6 +18,7 @@ from benchmarks.canonicalize_events import compare_events
 from benchmarks.canonicalize_figures import mapping_update_seconds, two_workers, worker_megabytes
 from benchmarks.canonicalize_latency import run_latency
 from benchmarks.canonicalize_load import NARROW, WIDE, Shape
+from benchmarks.canonicalize_neighbour import neighbour_figures
 from benchmarks.canonicalize_stage import Stage, staged
 from benchmarks.canonicalize_systems import latency_systems, prepare, systems, versions
 from benchmarks.canonicalize_throughput import run_throughput
@@ -121,6 +122,10 @@ def _figures(stage: Stage, size: Size, results: Results) -> None:
         alone = ours[0]["records_per_s"]
         measures["workers_2_vs_1"] = lambda: round(two_workers(stage, warm_up_share=size.warm_up_share) / alone, 2)
     results.figures["cores"] = os.cpu_count()
+    try:
+        results.figures |= neighbour_figures(stage)
+    except (AamError, KafkaException) as error:
+        _note_failure(results, f"a neighbour of garbage: {error}")
     for name, measure in measures.items():
         try:
             results.figures[name] = measure()
@@ -175,6 +180,8 @@ def _bars(results: Results) -> Iterator[Row]:
         if system == "ours" and ("kafka-streams", shape, rate) in p99:
             against = round(value / p99["kafka-streams", shape, rate], 2)
             yield _bar(shape, f"p99 at {rate:,}/s: Avro / Kafka Streams", against, "≤ 1")
+    for name, bar in (("garbage_p99_ratio", "≤ 1.2"), ("garbage_rate_ratio", "≥ 0.8")):
+        yield _bar("narrow", name, results.figures.get(name), bar)
     for name, bar in (("worker_mb_50000_mappings", "≤ 300"), ("mapping_update_s", "≤ 2"), ("workers_2_vs_1", "≥ 1.5")):
         yield _bar("narrow", name, results.figures.get(name), bar)
 

@@ -47,14 +47,23 @@ class Load:
         started = time.monotonic()
         done = 0
         while (now := time.monotonic() - started) < seconds:
-            for _ in range(int(now * rate) - done):
-                key, value, headers = next(self._made)
-                self._sent_at.append(time.monotonic())
-                self._producer.produce(self._topic, value, key, headers=headers)
-                done += 1
-            self._producer.poll(0)
+            due = int(now * rate) - done
+            self._queue(due)
+            done += due
             time.sleep(TICK_SECONDS)
         self._producer.flush(30)
+
+    def send(self, count: int) -> None:
+        """Blocks until Kafka has them."""
+        self._queue(count)
+        self._producer.flush(30)
+
+    def _queue(self, count: int) -> None:
+        for _ in range(count):
+            key, value, headers = next(self._made)
+            self._sent_at.append(time.monotonic())
+            self._producer.produce(self._topic, value, key, headers=headers)
+        self._producer.poll(0)
 
     def seconds_since(self, number: int, now: float) -> float | None:
         """How long ago record `number` was sent; None if it is not of this load."""
