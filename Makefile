@@ -26,8 +26,8 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 demo: install ## raw records in, canonical events out, on a Kafka of its own (KEEP=1 keeps it streaming)
 	@$(BIN)/aam demo $(if $(KEEP),--keep)
 
-test: install ## every test, on a real Kafka and Postgres that the run starts itself
-	@$(BIN)/pytest
+test: install ## every test, on real Kafkas and Postgreses that the run starts itself
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: install ## format, lint, types, arrows and unit tests
 	$(BIN)/ruff format --check .

@@ -72,10 +72,10 @@ class Stream:
             self._producer.poll(0)
 
     def flows_on(self, worker: Any, revision: int) -> None:
-        """Returns when some records were sent after the worker had `revision` in force."""
+        """Returns when the worker has read some batches since it had `revision` in force."""
         self._wait_until(lambda: worker.metric("aam_mapping_revision") >= revision)
-        seen = self.sent
-        self._wait_until(lambda: self.sent >= seen + 15)
+        seen = worker.metric("aam_batch_records_count")
+        self._wait_until(lambda: worker.metric("aam_batch_records_count") >= seen + 3)
 
 
 @pytest.fixture

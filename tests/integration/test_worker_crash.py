@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import random
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -38,32 +35,6 @@ def names(messages: list[Any]) -> Counter[str]:
     return Counter(json.loads(message.value())["display_name"] for message in messages)
 
 
-def test_workers_killed_mid_stream_lose_and_double_nothing(mesh: Any, wait_until: Callable[..., None]) -> None:
-    mesh.worker(slot=1)
-    victim = mesh.worker(slot=0)
-    enough = threading.Event()
-    sent: list[int] = []
-    feeding = threading.Thread(target=_feed, args=(mesh, enough, sent))
-    feeding.start()
-    try:
-        for _ in range(3):
-            # It must have committed something, or there would be nothing to double.
-            wait_until(partial(_has_committed, victim), seconds=60)
-            time.sleep(random.random())
-            victim.kill()
-            victim = mesh.worker(slot=0, wait=False)
-    finally:
-        enough.set()
-        feeding.join()
-    total = sum(sent)
-    assert total >= 5_000
-    messages = mesh.read(mesh.customers, total, seconds=120, quiet_seconds=4)
-    found = names(messages)
-    assert max(found.values()) == 1
-    assert found.keys() == {f"n{n}" for n in range(total)}
-    _assert_ordered(messages)
-
-
 def test_a_predecessors_open_transaction_does_not_hold_up_its_successor(mesh: Any) -> None:
     """Killed between its offsets and its commit: they are undecided, and untold, until the transaction ends."""
     mesh.produce([record(0)])
@@ -78,28 +49,6 @@ def test_a_predecessors_open_transaction_does_not_hold_up_its_successor(mesh: An
     member.close()
     mesh.worker(slot=0)
     assert names(mesh.read(mesh.customers, 1, seconds=15)) == {"n0": 1}
-
-
-def _has_committed(worker: Any) -> bool:
-    return bool(worker.ready() and worker.metric("aam_records_in_total") > 0)
-
-
-def _feed(mesh: Any, enough: threading.Event, sent: list[int]) -> None:
-    """Some 2,000 records a second until it is enough, at least 5,000."""
-    while not enough.is_set() or sum(sent) < 5_000:
-        start = sum(sent)
-        mesh.produce([record(n) for n in range(start, start + 200)])
-        sent.append(200)
-        time.sleep(0.1)
-
-
-def _assert_ordered(messages: list[Any]) -> None:
-    last: dict[tuple[str, int], int] = {}
-    for message in messages:
-        raw = json.loads(message.value())["aam"]["raw"]
-        place = (json.loads(message.value())["aam"]["tenant_id"], raw["partition"])
-        assert last.get(place, -1) < raw["offset"]
-        last[place] = raw["offset"]
 
 
 def test_a_release_that_is_killed_releases_nothing_twice(
