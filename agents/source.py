@@ -250,22 +250,27 @@ class Source(Service):
 
     async def _rewound(self) -> bool:
         """End the failed batch's transaction and go back to where it began; whether that worked."""
+        return await self._mended(self._rewind)
+
+    async def _placed(self) -> bool:
+        """Place the partitions that are astray, once the batch before has landed; whether that worked."""
+        failure = await _error_of(self._landed())
+        if failure is not None:
+            await self._failed(failure)
+            return False
+        return await self._mended(self._place)
+
+    async def _mended(self, mend: Callable[[], None]) -> bool:
+        """Whether `mend` worked; a watchdog looks after it, and a failure counts."""
         self._watchdog.expect(self.name, self._limits.patience_seconds)
         try:
-            await self._call(self._rewind)
+            await self._call(mend)
         except Exception as error:
             await self._failed(error)
             return False
         finally:
             self._watchdog.done(self.name)
         return True
-
-    async def _placed(self) -> bool:
-        """Place the partitions that are astray; whether that worked."""
-        failure = await _error_of(self._landed()) or await _error_of(self._call(self._place))
-        if failure is not None:
-            await self._failed(failure)
-        return failure is None
 
     def _place(self) -> None:
         """Begin where the group stands, else at a partition's beginning. The client's own rule would not ask: it takes
@@ -313,7 +318,8 @@ class Source(Service):
         await self.sleep(backoff_seconds(self._attempts, base=self._limits.retry_seconds))
 
     def _seek_committed(self, firsts: dict[Partition, int]) -> None:
-        held = [TopicPartition(t, p) for t, p in firsts if (t, p) in self.assigned]
+        # One that is astray has no place to seek from; it is placed next.
+        held = [TopicPartition(t, p) for t, p in firsts if (t, p) in self.assigned - self._astray]
         if not held:
             return
         for partition in self._consumer.committed(held, timeout=self._limits.deadline_seconds):
