@@ -6,8 +6,7 @@ leader that doesn't know yet that it is none. A crash between commit and mark pu
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,6 +15,7 @@ from confluent_kafka import KafkaException, Producer
 from agents.bites import in_bites
 from agents.commit import retried
 from agents.mapping_cache import MARKER, TableAssembler, key_bytes, marker_bytes
+from agents.registry_access import OpenPool
 from agents.thread_service import ThreadService
 from mapping.experiment import ARMS, set_of_arm
 from mapping.mapping_set import ANY_TENANT, MappingSet, compose
@@ -23,7 +23,6 @@ from mapping.plan import validate_set
 from observability import metrics
 from registry.audit import Recorded
 from registry.outbox import Leadership, Outbox, Publication
-from registry.pool import Pool
 from schemas.canonical_model import load_entities
 from schemas.failures import AamError
 from schemas.messages import RegistryEvent
@@ -42,8 +41,6 @@ EVENT_LIMIT_BYTES: Final = 1_000_000  # under the 1 MiB of `aam.registry.events.
 MIRRORED_DECISIONS: Final = 1_000  # a transaction
 PRUNE_SECONDS: Final = 3600.0
 KEEP_SECONDS: Final = 7 * 24 * 3600.0  # published changes stay so long in the outbox, for a look at it
-
-OpenPool = Callable[[], AbstractContextManager[Pool]]
 
 
 class MappingPublisher(ThreadService):

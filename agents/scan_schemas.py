@@ -12,7 +12,6 @@ import time
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from mode import Service
 
 from agents.batch import Partition, as_partitions
 from agents.clients import group_consumer
@@ -21,13 +20,15 @@ from agents.registry_access import OpenPool
 from agents.scan_job import ScanTools, Settled, run_scan
 from agents.scan_queue import Lane, Place, QueuedJob, ScanQueue
 from agents.settings import WorkerSettings
+from agents.vendor_service import VendorService
 from connectors.egress import Egress
 from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
 from observability import metrics
 from registry.connections import Connections
+from registry.pool import Pool
 from registry.secrets import Secrets, SecretSettings
-from schemas.failures import AamError, InvalidRecord, TransientError
+from schemas.failures import InvalidRecord, TransientError
 from schemas.messages import ScanJob
 from topics.clients import as_aam_error, make_producer
 from topics.settings import KafkaSettings
@@ -40,11 +41,12 @@ AT_ONCE: Final = {"critical": 64, "normal": 48, "bulk": 32}
 READ_AHEAD: Final = 64
 LOOK_SECONDS: Final = 0.1
 COMMIT_SECONDS: Final = 1.0
-RETRY_SECONDS: Final = 5.0
 
 
-class SchemaScans(Service):
+class SchemaScans(VendorService):
     """Does scan jobs for as long as the worker lives."""
+
+    doing = "scan"
 
     def __init__(
         self,
@@ -55,49 +57,31 @@ class SchemaScans(Service):
         secrets: SecretSettings,
         book: LimitBook,
     ) -> None:
-        super().__init__()
+        super().__init__(open_pool, settings)
         self._kafka = kafka
         self._worker = worker
-        self._open_pool = open_pool
-        self._settings = settings
         self._secret_settings = secrets
         self._book = book
 
-    @Service.task
-    async def _scan(self) -> None:
-        while not self.should_stop:
-            try:
-                await self._work()
-            except (AamError, KafkaException) as error:
-                log.warning("scan: %s; trying again", error)
-            except Exception:
-                log.exception("scan: a bug; trying again")
-            await self.sleep(RETRY_SECONDS)
-
-    async def _work(self) -> None:
-        opening = self._open_pool()
-        pool = await asyncio.to_thread(opening.__enter__)
+    async def serve(self, pool: Pool, egress: Egress) -> None:
+        """Takes jobs and does them, many at once."""
+        tools = ScanTools(
+            names=self._kafka.names,
+            connections=Connections(pool),
+            secrets=Secrets(pool, self._secret_settings),
+            egress=egress,
+            book=self._book,
+            settings=self._settings,
+        )
+        consumer = group_consumer(self._kafka, self._worker, AGENT)
+        turn = Scanner(tools, consumer, make_producer(self._kafka))
         try:
-            async with Egress(self._settings) as egress:
-                tools = ScanTools(
-                    names=self._kafka.names,
-                    connections=Connections(pool),
-                    secrets=Secrets(pool, self._secret_settings),
-                    egress=egress,
-                    book=self._book,
-                    settings=self._settings,
-                )
-                consumer = group_consumer(self._kafka, self._worker, AGENT)
-                turn = Scanner(tools, consumer, make_producer(self._kafka))
-                try:
-                    while not self.should_stop:
-                        turn.step()
-                        await self.sleep(LOOK_SECONDS)
-                finally:
-                    await turn.end()
-                    await asyncio.to_thread(consumer.close)
+            while not self.should_stop:
+                turn.step()
+                await self.sleep(LOOK_SECONDS)
         finally:
-            await asyncio.to_thread(opening.__exit__, None, None, None)
+            await turn.end()
+            await asyncio.to_thread(consumer.close)
 
 
 class Scanner:

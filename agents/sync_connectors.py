@@ -1,19 +1,16 @@
 """Pulls from vendors: claims connections whose time has come and syncs several at once, each for itself.
 
-A worker that dies leaves its claims to end by themselves; another then goes on from the last checkpoints. Postgres and
-Kafka may come and go. How one connection is synced is up to `agents.connection_sync`.
+A worker that dies leaves its claims to end by themselves; another then goes on from the last checkpoints. How one
+connection is synced is up to `agents.connection_sync`.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Final
 
-from confluent_kafka import KafkaException
-from mode import Service
-
 from agents.connection_sync import ConnectionSync, Tools
+from agents.registry_access import OpenPool
+from agents.vendor_service import VendorService
 from connectors.egress import Egress
 from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
@@ -28,14 +25,13 @@ from topics.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
-RETRY_SECONDS: Final = 5.0
 AT_ONCE: Final = 64
 
-OpenPool = Callable[[], AbstractContextManager[Pool]]
 
-
-class ConnectionSyncs(Service):
+class ConnectionSyncs(VendorService):
     """Syncs what is due for as long as the worker lives."""
+
+    doing = "sync"
 
     def __init__(
         self,
@@ -45,49 +41,30 @@ class ConnectionSyncs(Service):
         secrets: SecretSettings,
         book: LimitBook,
     ) -> None:
-        super().__init__()
+        super().__init__(open_pool, settings)
         self._kafka = kafka
-        self._open_pool = open_pool
-        self._settings = settings
         self._secret_settings = secrets
         self._book = book
         self._running: set[asyncio.Task[None]] = set()
 
-    @Service.task
-    async def _pull(self) -> None:
-        while not self.should_stop:
-            try:
-                await self._work()
-            except (AamError, KafkaException) as error:
-                log.warning("sync: %s; trying again", error)
-            except Exception:
-                log.exception("sync: a bug; trying again")
-            await self.sleep(RETRY_SECONDS)
-
     async def on_stop(self) -> None:
         await self._end_all()
 
-    async def _work(self) -> None:
-        opening = self._open_pool()
-        pool = await asyncio.to_thread(opening.__enter__)
+    async def serve(self, pool: Pool, egress: Egress) -> None:
+        """Claims what is due and syncs it, many at once."""
+        tools = Tools(
+            producer=make_producer(self._kafka),
+            names=self._kafka.names,
+            connections=Connections(pool),
+            secrets=Secrets(pool, self._secret_settings),
+            egress=egress,
+            book=self._book,
+            settings=self._settings,
+        )
         try:
-            async with Egress(self._settings) as egress:
-                connections = Connections(pool)
-                tools = Tools(
-                    producer=make_producer(self._kafka),
-                    names=self._kafka.names,
-                    connections=connections,
-                    secrets=Secrets(pool, self._secret_settings),
-                    egress=egress,
-                    book=self._book,
-                    settings=self._settings,
-                )
-                try:
-                    await self._claim_and_run(tools)
-                finally:
-                    await self._end_all()
+            await self._claim_and_run(tools)
         finally:
-            await asyncio.to_thread(opening.__exit__, None, None, None)
+            await self._end_all()
 
     async def _claim_and_run(self, tools: Tools) -> None:
         while not self.should_stop:

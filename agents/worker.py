@@ -35,7 +35,8 @@ from agents.mapping_cache import MappingCache
 from agents.novel_fields import NovelFields
 from agents.observe_schema import SchemaObserver
 from agents.parked_records import ParkedRecords
-from agents.publish_mappings import MappingPublisher, OpenPool
+from agents.publish_mappings import MappingPublisher
+from agents.registry_access import OpenPool
 from agents.release_parked import ReleaseParked, Releaser
 from agents.retrieve_mappings import MappingRetriever, NovelFieldKeeper, Scorer
 from agents.settings import WorkerSettings

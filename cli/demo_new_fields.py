@@ -20,9 +20,9 @@ from registry.pool import Pool
 from registry.review import ReviewFilter, ReviewGroup, ReviewQueue
 from registry.review_items import target_of
 from schemas.failures import TransientError
-from topics import provision
 from topics.avro_reader import AvroReader
-from topics.clients import make_admin, make_consumer, make_producer
+from topics.clients import make_consumer, make_producer
+from topics.read_topic import partitions_of
 from topics.settings import KafkaSettings
 
 TENANT, CONNECTOR, ENTITY = "acme", "stripe", "customer"
@@ -108,7 +108,7 @@ def _accept(
 def _from_now_on(settings: KafkaSettings) -> Consumer:
     topic = settings.names.canonical(ENTITY)
     consumer = make_consumer(settings, group_id=settings.names.group("demo"))
-    partitions = provision.metadata(make_admin(settings)).topics[topic].partitions
+    partitions = partitions_of(consumer, topic)
     ends = [consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in partitions]
     consumer.assign([TopicPartition(topic, number, end) for number, end in zip(partitions, ends, strict=True)])
     return consumer
