@@ -1,4 +1,5 @@
-"""The corpus that retrieval looks into, kept as the registry has it: seeds, and what people decided.
+"""The corpus that retrieval looks into, kept as the registry has it: seeds, and what people decided. From the latter is
+also learned, now and then, how far the matching model can be believed here.
 
 What one tenant's people decided about its own connectors helps that tenant alone; the rest is everybody's. Read anew
 when the mapping table shows that the registry has changed, and then only what differs is taken in.
@@ -7,11 +8,11 @@ when the mapping table shows that the registry has changed, and then only what d
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from agents.mapping_cache import MappingTable
-from mapping.candidates import KnownMapping
+from mapping.candidates import KnownMapping, TargetField
 from mapping.corpus import Corpus
 from mapping.gather_evidence import FieldMatcher
 from mapping.mapping_set import ANY_TENANT
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 TENANTS_KEPT: Final = 8
 # Reading takes at most this share of the time.
 READING_SHARE: Final = 0.1
+# So many more fields decided make it worth while to learn anew how far the model can be believed.
+LEARNING_GROWTH: Final = 1.2
 
 _Source = tuple[str, str]
 
@@ -38,6 +41,7 @@ class _TenantCorpus:
         self.version: tuple[int, int] | None = None
         self.not_before = 0.0
         self._sources: dict[_Source, frozenset[KnownMapping]] = {}
+        self._learned_from = 0
 
     def update(self, known: Iterable[KnownMapping]) -> None:
         found: dict[_Source, set[KnownMapping]] = defaultdict(set)
@@ -49,12 +53,26 @@ class _TenantCorpus:
                 self.corpus.replace(*source, sorted(mappings, key=lambda m: (m.path, m.canonical_field or "")))
         self._sources = {source: frozenset(mappings) for source, mappings in found.items()}
 
+    def learn(self, targets: Mapping[str, Sequence[TargetField]]) -> None:
+        """Have the matcher calibrated, if much was decided, or taken back, since the last time."""
+        decided = sum(not mapping.seeded for mappings in self._sources.values() for mapping in mappings)
+        if max(decided, self._learned_from) > LEARNING_GROWTH * min(decided, self._learned_from):
+            self._learned_from = decided
+            metrics.CALIBRATING_FIELDS.set(self.matcher.calibrate(targets))
+
 
 class KnownFields:
-    """Matchers by tenant. For one thread at a time. `build` makes one for a corpus."""
+    """Matchers by tenant. For one thread at a time. `build` makes one for a corpus; `targets` are all canonical fields,
+    by entity."""
 
-    def __init__(self, build: Callable[[Corpus], FieldMatcher], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        build: Callable[[Corpus], FieldMatcher],
+        targets: Mapping[str, Sequence[TargetField]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._build = build
+        self._targets = targets
         self._clock = clock
         self._corpora: OrderedDict[str, _TenantCorpus] = OrderedDict()
 
@@ -79,4 +97,5 @@ class KnownFields:
         seconds = self._clock() - started
         corpus.not_before = self._clock() + seconds / READING_SHARE
         metrics.CORPUS_FIELDS.set(len(corpus.corpus))
+        corpus.learn(self._targets)
         log.debug("corpus of %s: %d known fields, read in %.2f s", owner, len(known), seconds)

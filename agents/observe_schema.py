@@ -101,7 +101,7 @@ def _announcement(change: SchemaChange, field: SourceField) -> NovelField:
 
 def _profile(field: SourceField, sampled: FieldProfile) -> FieldProfile:
     """What records showed, but for what the schema itself tells."""
-    return sampled.model_copy(update={"enum": field.enum, "format": field.format or sampled.format})
+    return sampled.model_copy(update={"enum": field.enum or sampled.enum, "format": field.format or sampled.format})
 
 
 def _unknown(change: SchemaChange) -> NovelField:

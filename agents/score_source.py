@@ -14,6 +14,7 @@ from agents.known_fields import KnownFields
 from agents.mapping_cache import MappingTable
 from inference.choose_embedder import choose_embedder
 from inference.settings import InferenceSettings
+from mapping.candidates import targets_of
 from mapping.decide import Bands, Verdict, decide_entity, decide_fields
 from mapping.gather_evidence import (
     SeenField,
@@ -47,10 +48,10 @@ class Scored:
 
 
 class SourceScorer:
-    """One model, with matchers by tenant. For one thread at a time."""
+    """One model, with matchers by tenant. For one thread at a time. `version` is what scored last."""
 
-    def __init__(self, known: KnownFields, *, version: str, bands: Bands) -> None:
-        self.version = version
+    def __init__(self, known: KnownFields, *, bands: Bands) -> None:
+        self.version = ""
         self._known = known
         self._bands = bands
 
@@ -59,6 +60,7 @@ class SourceScorer:
         tenant, connector, entity = source.key
         mapping_set = table.composed(*source.key) or MappingSet(connector=connector, entity=entity, epoch=0, revision=0)
         matcher = self._known.matcher(tenant, table, pool)
+        self.version = matcher.version
         fields = [SeenField(f.path, f.types, f.shapes, f.profile) for f in source.fields]
         canonical = source.canonical_entity or main_entity(mapping_set)
         entities: tuple[ProposedEntity, ...] = ()
@@ -99,6 +101,7 @@ class SourceScorer:
     ) -> list[FieldEvidence]:
         """The evidence of `wanted` alone, as it is now, beside all that is known of the source."""
         matcher = self._known.matcher(key[0], MappingTable(), pool)
+        self.version = matcher.version
         known = known_paths(mapping_set) if mapping_set else []
         return gather_evidence(matcher, key[1], key[2], load_entities()[canonical], fields, wanted=wanted, known=known)
 
@@ -145,8 +148,8 @@ class SourceScorer:
 def load_scorer(settings: InferenceSettings, bands: Bands) -> SourceScorer:
     """The shipped model with the embedder of the settings. Slow. Raises ModelMisconfigured."""
     model, embedder = load_model(), choose_embedder(settings)
-    known = KnownFields(lambda corpus: Matcher(model, embedder, corpus))
-    return SourceScorer(known, version=model.version, bands=bands)
+    targets = {name: targets_of(entity) for name, entity in load_entities().items()}
+    return SourceScorer(KnownFields(lambda corpus: Matcher(model, embedder, corpus), targets), bands=bands)
 
 
 def chunks(fields: Sequence[FieldEvidence]) -> Iterator[tuple[FieldEvidence, ...]]:

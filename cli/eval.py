@@ -8,7 +8,7 @@ import typer
 from cli.console import say, write_json, write_line, write_table
 from cli.known_seeds import seed_rows
 from cli.made_labels import made_rows
-from inference.evaluate_matcher import Judged, Judgement, judge, judge_refitted
+from inference.evaluate_matcher import Judged, Judgement, corrected_locally, judge, judge_refitted
 from inference.label_rows import LabelRow, read_labels, uses_our_model
 from inference.local_embedder import LocalEmbedder
 from inference.match_figures import BANDS, FIGURES, Figure, as_json, figures, reliability
@@ -30,6 +30,10 @@ def evaluate(
     unseen: Annotated[
         bool, typer.Option("--unseen", help="With --refit: leave out a whole origin, its vocabulary unseen.")
     ] = False,
+    local: Annotated[
+        bool,
+        typer.Option("--local", help="With --labels: corrected by the other vendors' outcomes, as by people's."),
+    ] = False,
     as_json_: Annotated[bool, typer.Option("--json", help="JSON, one object.")] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Reliability and precision–recall, PNG or SVG.")
@@ -42,9 +46,11 @@ def evaluate(
     """
     if unseen and not refit:
         raise typer.BadParameter("only with --refit", param_hint="--unseen")
+    if local and not labels:
+        raise typer.BadParameter("only with --labels: nobody here has decided the seeds", param_hint="--local")
     rows = read_labels(labels) if labels else seed_rows()
     judgement = _judge(rows, refit=refit, unseen=unseen, known=labels is not None)
-    judged = judgement.fields
+    judged = corrected_locally(judgement.fields) if local else judgement.fields
     if not len(judged.mapped):
         raise Misconfigured("the labels ask for no field: none has direction `in` and `multi` 0")
     if plot:

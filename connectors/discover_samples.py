@@ -55,8 +55,8 @@ class Samples:
         return [self._field(path, profiler) for path, profiler in sorted(self._profilers.items())]
 
     def profiles(self) -> dict[str, FieldProfile]:
-        """path → what its values look like."""
-        return {path: profiler.profile(self.records) for path, profiler in self._profilers.items()}
+        """path → what its values look like, the words that it chooses from among it."""
+        return {path: self._profile(path, profiler) for path, profiler in self._profilers.items()}
 
     def shapes(self) -> dict[str, tuple[str, ...]]:
         """path → the commonest shapes of its texts."""
@@ -74,18 +74,20 @@ class Samples:
 
     def _field(self, path: str, profiler: Profiler) -> SourceField:
         types = profiler.types - ({"integer"} if "number" in profiler.types else set())
-        profile = profiler.profile(self.records)
+        profile = self._profile(path, profiler)
         return SourceField(
             path=path,
             types=tuple(_typed(types)),
             nullable=True,  # no sample shows that null never comes; what it shows must not change the fingerprint
             format=profile.format,
-            enum=self._vocabulary(path) if profile.words else (),
+            enum=profile.enum,
         )
 
-    def _vocabulary(self, path: str) -> tuple[str, ...]:
-        words = self._words[path]
-        return tuple(words) if words and all(_WORD.fullmatch(word) for word in words) else ()
+    def _profile(self, path: str, profiler: Profiler) -> FieldProfile:
+        profile = profiler.profile(self.records)
+        words = self._words[path] if profile.words else set()
+        is_vocabulary = all(_WORD.fullmatch(word) for word in words)
+        return profile.model_copy(update={"enum": tuple(sorted(words))}) if words and is_vocabulary else profile
 
 
 def fields_of_samples(records: Sequence[Mapping[str, Any]]) -> list[SourceField]:

@@ -19,6 +19,7 @@ from inference.label_rows import LabelledEntity, LabelRow, questions, rival_enti
 from mapping.candidates import Embedder, KnownMapping
 from mapping.corpus import Corpus
 from mapping.entity_signals import EntityQuestion
+from mapping.local_calibration import Outcomes, fit_local
 from mapping.matcher import Matcher
 from mapping.score_model import MatchModel
 
@@ -100,6 +101,22 @@ def judge_refitted(
         entities = [entity for key in sorted(held_out) for entity in asked[key]]
         parts.extend(_judgements(entities, rows, model, embedder, seeds))
     return _joined(parts)
+
+
+def corrected_locally(judged: Judged) -> Judged:
+    """The same with each vendor's probabilities corrected by how those of the origin's other vendors turned out, as an
+    installation does whose people have decided about these."""
+    parts = []
+    for origin in dict.fromkeys(judged.origins):
+        of_origin = judged.only(judged.origins == origin)
+        _, vendors = np.unique(of_origin.vendors, return_inverse=True)
+        outcomes = Outcomes(vendors, of_origin.probability, of_origin.right, of_origin.nothing, ~of_origin.mapped)
+        for vendor in range(vendors.max() + 1):
+            one = of_origin.only(vendors == vendor)
+            local = fit_local(outcomes.without(vendor))
+            right, nothing = local.applied(one.probability[:, None], one.nothing)
+            parts.append(replace(one, probability=right[:, 0], nothing=nothing))
+    return joined(parts)
 
 
 def _joined(parts: Iterable[Judgement]) -> Judgement:

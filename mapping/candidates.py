@@ -47,7 +47,8 @@ class TargetField:
 
 @dataclass(frozen=True, slots=True)
 class KnownMapping:
-    """What is known of one source field: the canonical field it is, or None if it is none of the entity's."""
+    """What is known of one source field: the canonical field it is, or None if it is none of the entity's. `seeded`:
+    its source came with AAM, nobody decided it here."""
 
     connector: str
     source_entity: str
@@ -55,6 +56,7 @@ class KnownMapping:
     json_type: str | None
     canonical_entity: str
     canonical_field: str | None
+    seeded: bool = False
     weight: float = 1.0
 
 

@@ -20,6 +20,11 @@ from schemas.messages import FieldEvidence, FieldProfile, ProposedEntity, Propos
 class FieldMatcher(Protocol):
     """`mapping.matcher.Matcher`, or what stands in for it."""
 
+    @property
+    def version(self) -> str: ...
+
+    def calibrate(self, targets: Mapping[str, Sequence[TargetField]]) -> int: ...
+
     def match_fields(
         self,
         connector: str,

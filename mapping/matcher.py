@@ -23,6 +23,8 @@ from mapping.corpus import Corpus
 from mapping.entity_signals import EntityQuestion, EntityReader
 from mapping.evidence import Evidence
 from mapping.field_tokens import Tokenizer
+from mapping.jackknife import jackknife
+from mapping.local_calibration import LocalCalibration, fit_local
 from mapping.pair_features import PairReader, PairSignals, Question
 from mapping.score_model import CANDIDATES, MatchModel
 from mapping.similarity import NameReader, WordWeights
@@ -57,12 +59,29 @@ class Matcher:
     def __init__(self, model: MatchModel, embedder: Embedder, corpus: Corpus) -> None:
         thesaurus = load_thesaurus()
         self.model = model
+        self._corpus = corpus
+        self._local = LocalCalibration()
         self._tokenizer = Tokenizer(thesaurus, model.words)
         concepts = {
             name: [self._tokenizer.name(phrase) for phrase in phrases] for name, phrases in thesaurus.concepts.items()
         }
         self._reader = NameReader(ConceptIndex(concepts), WordWeights(model.words, model.vendors), embedder)
         self._evidence = Evidence(corpus, self._tokenizer, self._reader)
+
+    @property
+    def version(self) -> str:
+        """Of the model, and of what was learned here."""
+        return self.model.version + self._local.mark
+
+    def calibrate(self, targets: Mapping[str, Sequence[TargetField]]) -> int:
+        """Learn from the corpus how far the model can be believed here; how many decided fields tell.
+
+        Args:
+            targets: canonical entity → its fields.
+        """
+        self._local = LocalCalibration()
+        self._local = fit_local(jackknife(self, self._corpus, targets))
+        return self._local.fields
 
     def hiding(self, connectors: Iterable[str]) -> "Matcher":
         """The same matcher without what the corpus knows of these connectors: how well it would do on them."""
@@ -111,7 +130,7 @@ class Matcher:
         """The signals of all pairs; (fields, targets): how likely each is right; (fields,): that none is. Needs at
         least one field and one target."""
         signals = PairReader(self._tokenizer, self._reader, self._evidence).signals(question)
-        right, nothing = self.model.probabilities(signals.grids, signals.blend)
+        right, nothing = self._local.applied(*self.model.probabilities(signals.grids, signals.blend))
         return signals, right, nothing
 
     def match_entity(

@@ -79,11 +79,12 @@ def _string(source: Source, target: CanonicalField) -> Suggestion:
 
 
 def _words(source: Source, target: CanonicalField) -> Suggestion:
-    """A normalised text: certain only where the vendor's schema tells its words and all are known here."""
+    """A normalised text: certain only where its words were told or seen, and all are known here. One that comes later
+    and isn't known stays in the source's words, as unconverted."""
     words = source.profile.enum
-    known = {word.lower(): word for word in target.values}
-    if words and all(word.lower() in known for word in words):
-        table = {word: known[word.lower()] for word in words}
+    known = {_plain(word): word for word in target.values}
+    if words and all(_plain(word) in known for word in words):
+        table = {word: word for word in target.values} | {word: known[_plain(word)] for word in words}
         return Suggestion(Transform(op="enum", params={"values": table}))
     return Suggestion(None, f"its words must be told as {', '.join(target.values[:8])}")
 
@@ -129,13 +130,22 @@ def _timestamp(source: Source, _target: CanonicalField) -> Suggestion:
 
 
 def _date(source: Source, _target: CanonicalField) -> Suggestion:
-    if source.types == _TEXT and source.format == "date":
-        return _op("iso_date")
-    return Suggestion(None, "how its dates are written is not known")
+    found = _DATES.get(source.format or "")
+    if found is None:
+        return Suggestion(None, "how its dates are written is not known")
+    if source.types <= (_NUMERIC | _TEXT if found.startswith("epoch") else _TEXT):
+        return _op(found)
+    return Suggestion(None, f"values of type {_told(source)} for a date")
 
 
 def _op(op: str) -> Suggestion:
     return Suggestion(Transform(op=op))
+
+
+def _plain(word: str) -> str:
+    """As words are compared: whatever their case and separators, and as in the United States."""
+    letters = "".join(character for character in word.lower() if character.isalnum())
+    return letters.replace("cancelled", "canceled")
 
 
 def _told(source: Source) -> str:
@@ -158,6 +168,7 @@ _TIMES: Final = {
     "unix-time": "epoch_seconds",
     "epoch-millis": "epoch_millis",
 }
+_DATES: Final = _TIMES | {"date-time": "iso_date", "date": "iso_date"}
 _BY_KIND: Final[Mapping[FieldKind, Callable[[Source, CanonicalField], Suggestion]]] = MappingProxyType(
     {
         FieldKind.STRING: _string,

@@ -231,12 +231,19 @@ def _iso_time(_params: dict[str, Any], _kind: FieldKind) -> Step:
 
 
 def _iso_datetime(value: Any) -> datetime:
+    moment = _written_time(value)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise Unconvertible("time beyond the years 1 to 9999") from error
+
+
+def _written_time(value: Any) -> datetime:
     if not isinstance(value, str):
         raise Unconvertible(f"expected an ISO 8601 time, found {_kind_of(value)}")
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        return datetime.fromisoformat(value)
+    except ValueError as error:
         raise Unconvertible("text that is no ISO 8601 time") from error
 
 
@@ -276,7 +283,7 @@ def _iso_date(_params: dict[str, Any], _kind: FieldKind) -> Step:
                 return date.fromisoformat(value).toordinal() - _EPOCH_DAY, True
             except ValueError as error:
                 raise Unconvertible("text that is no ISO 8601 date") from error
-        return _iso_datetime(value).date().toordinal() - _EPOCH_DAY, False
+        return _written_time(value).date().toordinal() - _EPOCH_DAY, False  # the day where it was written
 
     return iso_date
 

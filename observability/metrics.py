@@ -60,6 +60,9 @@ PUBLISHER_FAILURES: Final = Counter("aam_publisher_failures_total", "Publication
 PUBLISHER_LAG: Final = Gauge("aam_publisher_lag_seconds", "Age of the oldest change that is not yet published.")
 
 CORPUS_FIELDS: Final = Gauge("aam_corpus_fields", "Known source fields that retrieval looks into, as last read.")
+CALIBRATING_FIELDS: Final = Gauge(
+    "aam_calibrating_fields", "Decided source fields that correct the matching model's probabilities; 0: as shipped."
+)
 RETRIEVAL_SECONDS: Final = Histogram(
     "aam_retrieval_seconds",
     "Time to score the new fields of one source.",

@@ -11,7 +11,8 @@ from registry.queries import QUERIES
 
 
 class KnownField(NamedTuple):
-    """One source field and what it is; `canonical_field` None: it is nothing of `canonical_entity`."""
+    """One source field and what it is; `canonical_field` None: it is nothing of `canonical_entity`. `seeded`: of a
+    source that came with AAM."""
 
     connector: str
     source_entity: str
@@ -19,6 +20,7 @@ class KnownField(NamedTuple):
     json_type: str | None
     canonical_entity: str
     canonical_field: str | None
+    seeded: bool = False
 
 
 def known_mappings(registry: Pool | Connection, *, tenant: str | None = None) -> list[KnownField]:
@@ -34,16 +36,17 @@ def known_mappings(registry: Pool | Connection, *, tenant: str | None = None) ->
 
 def _read(connection: Connection, tenant: str | None) -> list[KnownField]:
     # Types are no secret between tenants of one connector's field; who has the field is not told.
-    types = {(row[0], row[1], row[2]): row[3] for row in connection.execute(QUERIES["known_types"])}
+    types = {row[:3]: row[3] for row in connection.execute(QUERIES["known_types"])}
     arguments = {"tenant": tenant}
     fields = [
-        KnownField(connector, entity, path, types.get((connector, entity, path)), *target)
-        for connector, entity, path, *target in connection.execute(QUERIES["known_fields"], arguments)
+        KnownField(row[0], row[1], row[2], types.get(row[:3]), row[3], row[4], row[5])
+        for row in connection.execute(QUERIES["known_fields"], arguments)
     ]
-    mapped = {(known.connector, known.source_entity, known.path) for known in fields}
+    mapped = {known[:3] for known in fields}
+    seeded = {known[:2] for known in fields if known.seeded}
     nothings = [
-        KnownField(connector, entity, path, types.get((connector, entity, path)), canonical_entity, None)
-        for connector, entity, path, canonical_entity in connection.execute(QUERIES["known_nothings"], arguments)
-        if (connector, entity, path) not in mapped
+        KnownField(row[0], row[1], row[2], types.get(row[:3]), row[3], None, row[:2] in seeded)
+        for row in connection.execute(QUERIES["known_nothings"], arguments)
+        if row[:3] not in mapped
     ]
     return fields + nothings

@@ -470,7 +470,10 @@ WHERE decision IS NULL AND (tenant, source_system, source_entity, path) IN (
 )
 
 -- known_fields --
-SELECT source_system, source_entity, source_field, canonical_entity, canonical_field FROM mapping_registry
+-- The last column: the source came with AAM.
+SELECT source_system, source_entity, source_field, canonical_entity, canonical_field,
+    bool_or(method = 'seed') OVER (PARTITION BY source_system, source_entity)
+FROM mapping_registry
 WHERE is_active AND status = 'active' AND source_field IS NOT NULL
     AND (method IN ('seed', 'manual') OR approved_by IS NOT NULL)
     AND (tenant = '*' OR tenant = %(tenant)s)

@@ -50,7 +50,7 @@ class FieldProfile(Message):
     whole: bool | None = Field(default=None, description="Whether all of its numbers are integers.")
     distinct_ratio: float | None = Field(default=None, ge=0, le=1, description="Different values by all values.")
     words: int | None = Field(default=None, ge=1, description="How many words it chooses from, if it seems to.")
-    enum: tuple[str, ...] = Field(default=(), description="Its words, where the vendor's schema tells them.")
+    enum: tuple[str, ...] = Field(default=(), description="Its words: the schema's, or a discovery's samples'.")
     format: str | None = Field(default=None, description="As in JSON Schema, and epoch-seconds, currency, country, ….")
 
 

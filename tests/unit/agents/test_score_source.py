@@ -20,6 +20,7 @@ from registry.novel_fields import DueSource, KeptField
 from schemas.messages import FieldEvidence, FieldProfile
 
 KEY = ("acme", "crm", "client")
+TARGETS = {"customer": [TargetField("customer", "emails")]}
 SET = MappingSet(
     connector="crm",
     entity="client",
@@ -35,6 +36,8 @@ class FakeMatcher:
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
+        self.version = "1"
+        self.calibrated = 0
         self.certainty = 0.99
         self.asked: list[list[str]] = []
 
@@ -61,6 +64,11 @@ class FakeMatcher:
         assert "customer" in entities
         return [EntityCandidate("customer", self.certainty), EntityCandidate(None, 1 - self.certainty)]
 
+    def calibrate(self, targets: Mapping[str, Sequence[TargetField]]) -> int:
+        assert "emails" in {target.name for target in targets["customer"]}
+        self.calibrated += 1
+        return len(self.corpus)
+
 
 class Teaching:
     """Which tenants have decided anything themselves."""
@@ -85,7 +93,7 @@ def kept(path: str, *, is_new: bool = True, asked: bool = False) -> KeptField:
 
 
 def score(matcher: FakeMatcher, *fields: KeptField, table: MappingTable | None = None, **source: Any) -> Any:
-    scorer = SourceScorer(KnownFields(lambda _corpus: matcher), version="1", bands=Bands())
+    scorer = SourceScorer(KnownFields(lambda _corpus: matcher, TARGETS), bands=Bands())
     due = DueSource(KEY, "crm", source.get("canonical"), source.get("chosen", False), fields)
     return scorer.score(due, table or MappingTable(), pool=None)  # type: ignore[arg-type]
 
@@ -153,7 +161,7 @@ def test_the_corpus_follows_the_registry_and_reads_no_more_than_changes(monkeypa
 
     monkeypatch.setattr(known_fields, "known_mappings", read)
     monkeypatch.setattr(known_fields, "NovelFieldStore", Teaching)
-    known = KnownFields(FakeMatcher, clock=lambda: clock[0])
+    known = KnownFields(FakeMatcher, TARGETS, clock=lambda: clock[0])
     table = MappingTable(1, 1, {SET.key: SET})
     corpus: Corpus = known.matcher("acme", table, None).corpus  # type: ignore[arg-type, attr-defined]
     assert len(corpus) == 2
@@ -169,3 +177,28 @@ def test_the_corpus_follows_the_registry_and_reads_no_more_than_changes(monkeypa
     monkeypatch.setattr(Teaching, "tenants", ("acme",))
     assert known.matcher("acme", newer, None).corpus is not corpus  # type: ignore[arg-type, attr-defined]
     assert reads == [None, None, "acme"]
+
+
+def test_how_far_to_believe_the_model_is_learned_anew_when_much_was_decided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeded = [KnownField("s", "e", f"s{n}", None, "customer", "emails", True) for n in range(50)]
+    decided: list[KnownField] = []
+    monkeypatch.setattr(known_fields, "known_mappings", lambda _pool, tenant=None: [*seeded, *decided])
+    monkeypatch.setattr(known_fields, "NovelFieldStore", Teaching)
+    known = KnownFields(FakeMatcher, TARGETS, clock=lambda: 0.0)
+    revision = iter(range(1, 100))
+
+    def calibrated() -> int:
+        table = MappingTable(1, next(revision), {SET.key: SET})
+        return known.matcher("acme", table, None).calibrated  # type: ignore[arg-type, attr-defined]
+
+    assert calibrated() == 0, "nobody has decided anything"
+    decided += [KnownField("d", "e", f"d{n}", None, "customer", "emails") for n in range(10)]
+    assert calibrated() == 1
+    decided += [KnownField("d", "e", "little", None, "customer", "emails")]
+    assert calibrated() == 1
+    decided += [KnownField("d", "e", f"more{n}", None, "customer", "emails") for n in range(5)]
+    assert calibrated() == 2
+    decided.clear()
+    assert calibrated() == 3, "what was taken back teaches nothing"

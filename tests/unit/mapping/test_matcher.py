@@ -169,3 +169,21 @@ def test_a_model_survives_being_written(tmp_path: Path) -> None:
     write_model(load_model(first), second)
     assert load_model(first) == load_model()
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_corpus_of_decisions_teaches_how_far_to_believe_it(matcher: Matcher) -> None:
+    names = (("firstName", "first_name"), ("lastName", "last_name"), ("emailAddress", "emails"), ("etag", None))
+    decided = [
+        KnownMapping(f"vendor{n}", "client", f"{path}{'' if n % 2 else n}", "string", "customer", field)
+        for n in range(60)
+        for path, field in names
+    ]
+    fresh = Matcher(matcher.model, LetterEmbedder(), Corpus(decided))
+    shipped = fresh.match_fields("new", "client", "customer", [FieldDescription("lastName", "string")], TARGETS)[0]
+    assert fresh.calibrate({"customer": TARGETS}) == len(decided)
+    assert fresh.version.startswith(f"{fresh.model.version}+")
+    local = fresh.match_fields("new", "client", "customer", [FieldDescription("lastName", "string")], TARGETS)[0]
+    assert local.candidates[0].probability != shipped.candidates[0].probability
+    assert [c.target.name for c in local.candidates] == [c.target.name for c in shipped.candidates]
+    none = Matcher(matcher.model, LetterEmbedder(), Corpus(KNOWN))
+    assert (none.calibrate({"customer": TARGETS}), none.version) == (0, none.model.version)

@@ -47,10 +47,14 @@ def source(path: str, *types: str, shapes: tuple[str, ...] = (), **profile: Any)
         (source("n"), "customer", "display_name", None),
         (source("n", "object"), "customer", "display_name", None),
         (source("n", "string", format="date"), "invoice", "due_date", "iso_date"),
-        (source("n", "string", format="date-time"), "invoice", "due_date", None),
+        (source("n", "string", format="date-time"), "invoice", "due_date", "iso_date"),
+        (source("n", "integer", format="epoch-seconds"), "invoice", "due_date", "epoch_seconds"),
+        (source("n", "integer", format="date-time"), "invoice", "due_date", None),
+        (source("n", "string"), "invoice", "due_date", None),
         (source("n", "string"), "invoice", "status", None),
         (source("n", "string", enum=("Draft", "paid")), "invoice", "status", "enum"),
         (source("n", "string", enum=("Draft", "strange")), "invoice", "status", None),
+        (source("n", "string", enum=("PartiallyPaid", "VOID")), "invoice", "status", "enum"),
     ],
 )
 def test_suggestions(found: Source, entity: str, field: str, op: str | None) -> None:
@@ -65,6 +69,15 @@ def test_suggestions(found: Source, entity: str, field: str, op: str | None) -> 
         canonical_entity=entity, canonical_field=field, source_field=found.path, transform=suggestion.transform
     )
     validate_set(MappingSet(connector="c", entity="e", epoch=0, revision=0, mappings=(mapping,)), ENTITIES)
+
+
+def test_words_are_told_apart_by_neither_case_nor_separators() -> None:
+    target = dict(ENTITIES["subscription"].targets())["status"]
+    found = suggest_transform(source("n", "string", enum=("Cancelled", "past-due")), "status", target)
+    assert found.transform is not None
+    words = found.transform.params["values"]
+    assert (words["Cancelled"], words["past-due"]) == ("canceled", "past_due")
+    assert words["trialing"] == "trialing", "a word of the model that no record had yet"
 
 
 def test_whatever_is_suggested_compiles() -> None:
