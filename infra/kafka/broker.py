@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.free_ports import LOOPBACK
+from infra.kafka.fencing import fence_killed_broker, was_killed
 from infra.kafka.jars import KAFKA_VERSION, fetch_jars
 from infra.kafka.java import argument_file, find_java
 from infra.kafka.properties import render, server_properties
@@ -102,6 +103,9 @@ class KafkaRecipe(Recipe):
             f"@{arguments}",
         )
         _format_once(run, folder, properties, data, durable=durable)
+        if was_killed(data):
+            say("fencing the broker of the last run, which was killed …")
+            fence_killed_broker(run[:-1], run[-1], folder, ports, os.environ)
         say(f"starting Apache Kafka {KAFKA_VERSION} …")
         return ServerCommand(
             name=self.name,

@@ -32,6 +32,18 @@ def server_properties(data: Path, ports: Sequence[int]) -> dict[str, str | int]:
     }
 
 
+def controller_properties(data: Path, ports: Sequence[int]) -> dict[str, str | int]:
+    """Settings of the same node without its broker, which takes a broker that is silent for a second for dead."""
+    of_a_broker = ("advertised.listeners", "inter.broker.listener.name")
+    whole = {name: value for name, value in server_properties(data, ports).items() if name not in of_a_broker}
+    return whole | {
+        "process.roles": "controller",
+        "listeners": f"CONTROLLER://{LOOPBACK}:{ports[1]}",
+        "broker.session.timeout.ms": 1_000,
+        "broker.heartbeat.interval.ms": 100,
+    }
+
+
 def render(properties: dict[str, str | int]) -> str:
     """Java .properties text. Values are escaped as Java reads them: backslash, line breaks, non-ASCII."""
     return "".join(f"{name}={_escape(str(value))}\n" for name, value in properties.items())
