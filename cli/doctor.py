@@ -20,6 +20,7 @@ from registry.pool import transaction
 from schemas.failures import AamError, InvalidRecord, Misconfigured
 from topics import provision
 from topics.clients import make_admin
+from topics.hanging_transactions import hanging_transactions
 from topics.read_topic import read_topic
 from topics.schema_registry import RegistrySchemas, open_client
 from topics.settings import KafkaSettings
@@ -51,7 +52,7 @@ class Check:
 
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="JSON, a line each.")] = False) -> None:
-    """Check Python, Java, Kafka, topics, Postgres, mappings, Schema Registry, local state and disk."""
+    """Check Python, Java, Kafka, topics, transactions, Postgres, mappings, Schema Registry, local state and disk."""
     failed: set[str] = set()
     for name, check in CHECKS.items():
         needed = NEEDS.get(name)
@@ -112,6 +113,19 @@ def _topics(name: str) -> Check:
     if missing:
         return Check(name, Health.FAIL, f"{missing} missing", "run `aam topics apply`")
     return Check(name, Health.WARN, f"{len(differences)} differences", "see `aam topics diff`")
+
+
+def _transactions(name: str) -> Check:
+    settings = kafka_settings()
+    found = hanging_transactions(settings, [spec.name for spec in settings.catalogue()])
+    if not found:
+        return Check(name, Health.OK, "none hangs")
+    worst = found[0]
+    told = (
+        f"{len(found)} hang, the first in {worst.topic} [{worst.partition}] for {worst.seconds:,.0f} s: nobody reads on"
+    )
+    tool = f"--topic {worst.topic} --partition {worst.partition} --start-offset {worst.offset}"
+    return Check(name, Health.FAIL, told, f"`aam kafka tool kafka-transactions abort {tool}`, then look again")
 
 
 def _mapping_table(name: str) -> Check:
@@ -179,6 +193,7 @@ CHECKS: dict[str, Callable[[str], Check]] = {
     "java": _java,
     "kafka": _kafka,
     "topics": _topics,
+    "transactions": _transactions,
     "postgres": _postgres,
     "migrations": _migrations,
     "mapping table": _mapping_table,
@@ -188,4 +203,4 @@ CHECKS: dict[str, Callable[[str], Check]] = {
 }
 
 # what can't be checked while another check fails
-NEEDS = {"topics": "kafka", "mapping table": "kafka", "migrations": "postgres"}
+NEEDS = {"topics": "kafka", "transactions": "kafka", "mapping table": "kafka", "migrations": "postgres"}

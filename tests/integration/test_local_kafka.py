@@ -14,7 +14,7 @@ from zipfile import ZipFile
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from typer.testing import CliRunner
@@ -207,3 +207,39 @@ def test_every_tool_has_its_class_in_the_jars() -> None:
     classes = {name for jar in fetch_jars() for name in ZipFile(jar).namelist()}
     for name in MAIN_CLASSES:
         assert main_class_of(name).replace(".", "/") + ".class" in classes
+
+
+def test_a_transaction_that_was_open_when_the_broker_was_killed_is_decided(fresh_root: Path) -> None:
+    """A broker that is back before it counts as dead would leave it open for good, and all that follows unreadable."""
+    kafka = LocalKafka(fresh_root)
+    try:
+        address = kafka.start().address
+        assert address is not None
+        _make_topic(address, "open")
+        producer = Producer(
+            {"bootstrap.servers": address, "transactional.id": "t", "transaction.timeout.ms": 1_000, "log_level": 0}
+        )
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce("open", b"never committed")
+        producer.flush(10)
+        pid = kafka.status().pid
+        assert pid is not None
+        time.sleep(1)  # its time is over when the broker comes back
+        os.kill(pid, signal.SIGKILL)
+        _wait_until(lambda: kafka.status().pid is None)
+        assert kafka.start().address == address
+        _wait_until(lambda: _end(address, "read_committed") == _end(address, "read_uncommitted"))
+        assert _end(address, "read_committed") == 2, "the record and the marker that aborts it"
+    finally:
+        kafka.stop()
+
+
+def _end(address: str, isolation: str) -> int:
+    """Where a reader of topic `open` finds the end of what it may read."""
+    reader = Consumer({"bootstrap.servers": address, "group.id": "end", "isolation.level": isolation, "log_level": 0})
+    try:
+        end: int = reader.get_watermark_offsets(TopicPartition("open", 0), timeout=10)[1]
+    finally:
+        reader.close()
+    return end
