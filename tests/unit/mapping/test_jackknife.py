@@ -64,6 +64,8 @@ def test_of_very_many_the_same_few_are_judged(monkeypatch: pytest.MonkeyPatch) -
     assert len(jackknife(first, many, TARGETS).sources) == 20
     jackknife(second, reversed(many), TARGETS)
     assert first.asked == second.asked
+    monkeypatch.setattr(judged, "MOST_SOURCES", 10)
+    assert len(jackknife(Judge(), many, TARGETS).sources) == 10
 
 
 def test_nothing_decided_gives_no_outcome() -> None:
