@@ -121,21 +121,20 @@ def _boolean(source: Source, _target: CanonicalField) -> Suggestion:
 
 
 def _timestamp(source: Source, _target: CanonicalField) -> Suggestion:
-    found = _TIMES.get(source.format or "")
-    if found is None:
-        return Suggestion(None, "how its times are written is not known")
-    if source.types <= (_NUMERIC | _TEXT if found.startswith("epoch") else _TEXT):
-        return _op(found)
-    return Suggestion(None, f"values of type {_told(source)} for a time")
+    return _moment(source, _TIMES, "time")
 
 
 def _date(source: Source, _target: CanonicalField) -> Suggestion:
-    found = _DATES.get(source.format or "")
+    return _moment(source, _DATES, "date")
+
+
+def _moment(source: Source, ops: Mapping[str, str], what: str) -> Suggestion:
+    found = ops.get(source.format or "")
     if found is None:
-        return Suggestion(None, "how its dates are written is not known")
+        return Suggestion(None, f"how its {what}s are written is not known")
     if source.types <= (_NUMERIC | _TEXT if found.startswith("epoch") else _TEXT):
         return _op(found)
-    return Suggestion(None, f"values of type {_told(source)} for a date")
+    return Suggestion(None, f"values of type {_told(source)} for a {what}")
 
 
 def _op(op: str) -> Suggestion:
