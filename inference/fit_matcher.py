@@ -5,9 +5,10 @@ its two stages hang together, is in `mapping.score_model`.
 """
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -139,11 +140,12 @@ def fit_matcher(
     examples = Examples(read.fields + made.fields, read.entities + made.entities)
     hashed = data_hash([*rows, *simulated])
     told = {"data_sha256": hashed, "rows": len(rows), "simulated_rows": len(simulated), **(card or {})}
-    return fit_examples(examples, reader, hashed[:12], told)
+    return fit_examples(examples, reader, told)
 
 
-def fit_examples(examples: Examples, reader: ExampleReader, version: str, card: Mapping[str, Any]) -> MatchModel:
-    """A model fitted to `examples`, which `reader` read."""
+def fit_examples(examples: Examples, reader: ExampleReader, card: Mapping[str, Any]) -> MatchModel:
+    """A model fitted to `examples`, which `reader` read. Its version is its own hash: another thesaurus makes another
+    model of the same labels."""
     fields = examples.fields
     logistic = _fit_logistic(fields)
     logits: dict[int, Floats] = {}
@@ -154,8 +156,8 @@ def fit_examples(examples: Examples, reader: ExampleReader, version: str, card: 
         logits.update((place, first.logits(fields[place].grids)) for place in its_own)
     trees = _grow((_second_stage(one, logits[place]) for place, one in enumerate(fields)), SECOND_STAGE_SIGNS, _TREES)
     nothing = _grow((_nothing(one, logits[place]) for place, one in enumerate(fields)), NOTHING_SIGNS, _NOTHING_TREES)
-    return MatchModel(
-        version=version,
+    model = MatchModel(
+        version="",
         words=reader.words,
         vendors=reader.vendors,
         logistic=logistic,
@@ -165,6 +167,8 @@ def fit_examples(examples: Examples, reader: ExampleReader, version: str, card: 
         entities=fit_entities(examples.entities),
         card={"embedder": reader.embedder_name, **card},
     )
+    told = json.dumps(model.to_json(), sort_keys=True).encode()
+    return replace(model, version=hashlib.sha256(told).hexdigest()[:12])
 
 
 def word_table(rows: Iterable[LabelRow]) -> tuple[dict[str, int], int]:

@@ -14,8 +14,8 @@ from mapping.concepts import Thesaurus, Words
 NAME_CHARACTERS: Final = 240
 WORDS_OF_A_NAME: Final = 24
 _GLUED: Final = 6
-_SHORT_PARTS: Final = frozenset({"id", "at", "by", "on", "to", "is", "of"})
-_EMPTY_WORDS: Final = frozenset({"the", "of", "a", "an", "is", "hs", "utc", "gmt", "c"})
+_SHORT_PARTS: Final = frozenset({"id", "at", "by", "on", "to", "is", "of", "cd", "dt", "nm"})
+_EMPTY_WORDS: Final = frozenset({"the", "of", "a", "an", "is", "hs", "utc", "gmt", "c", "cf"})
 _MEMO: Final = 100_000
 
 _SEPARATORS: Final = re.compile(r"[\[\]\"'.>/\\|]+")
@@ -126,7 +126,7 @@ class Tokenizer:
     def _is_part(self, part: str) -> bool:
         if len(part) < 3:
             return part in _SHORT_PARTS
-        return part in self._known or singular(part) in self._known
+        return part in self._known or singular(part) in self._known or part in self._thesaurus.abbreviations
 
 
 def singular(word: str) -> str:

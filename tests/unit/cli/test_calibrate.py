@@ -48,7 +48,7 @@ def test_decisions_give_a_model(registry: list[KnownField], tmp_path: Path) -> N
     model = load_model(tmp_path / "model.gz")
     told = json.loads(result.stdout)
     assert (told["version"], told["rows"]) == (model.version, 96)
-    assert model.card["data_sha256"].startswith(model.version)
+    assert len(model.card["data_sha256"]) == 64
 
 
 def test_too_few_decisions_are_told_as_such(registry: list[KnownField], tmp_path: Path) -> None:
