@@ -191,7 +191,8 @@ def test_how_far_to_believe_the_model_is_learned_anew_when_much_was_decided(
 
     def calibrated() -> int:
         table = MappingTable(1, next(revision), {SET.key: SET})
-        return known.matcher("acme", table, None).calibrated  # type: ignore[arg-type, attr-defined]
+        count: int = known.matcher("acme", table, None).calibrated  # type: ignore[arg-type, attr-defined]
+        return count
 
     assert calibrated() == 0, "nobody has decided anything"
     decided += [KnownField("d", "e", f"d{n}", None, "customer", "emails") for n in range(10)]
