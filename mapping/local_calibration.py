@@ -11,7 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import logit
 
+from mapping.score_model import sigmoid
 from mapping.trees import Doubles
 
 FEWEST_SOURCES: Final = 10
@@ -52,7 +54,7 @@ class Curve:
 
     def __call__(self, probability: Doubles) -> Doubles:
         """As many, in the same order of likelihood."""
-        return _logistic(self.slope * _logit(probability) + self.shift)
+        return sigmoid(self.slope * _logit(probability) + self.shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _fitted(logits: Doubles, came_true: Flags, strength: float) -> Curve:
     def loss(numbers: Doubles) -> tuple[float, Doubles]:
         away = numbers - (1.0, 0.0)
         margins = signs * (numbers[0] * logits + numbers[1])
-        wrong = -signs * _logistic(-margins)
+        wrong = -signs * sigmoid(-margins)
         gradient = np.array([wrong @ logits, wrong.sum()]) + strength * away
         return float(np.logaddexp(0, -margins).sum() + strength * (away @ away) / 2), gradient
 
@@ -114,7 +116,7 @@ def _fitted(logits: Doubles, came_true: Flags, strength: float) -> Curve:
 
 def _overdispersion(logits: Doubles, came_true: Flags, sources: NDArray[np.int64], curve: Curve) -> float:
     """By how much the errors vary more between sources than those of independent fields would; at least 1."""
-    expected = _logistic(curve.slope * logits + curve.shift)
+    expected = sigmoid(curve.slope * logits + curve.shift)
     rows = np.stack([logits, np.ones_like(logits)], axis=1)
     _, groups = np.unique(sources, return_inverse=True)
     scores = np.zeros((groups.max() + 1, 2))
@@ -124,11 +126,5 @@ def _overdispersion(logits: Doubles, came_true: Flags, sources: NDArray[np.int64
 
 
 def _logit(probability: Doubles) -> Doubles:
-    bounded = np.clip(probability, _LEAST, 1 - _LEAST)
-    result: Doubles = np.log(bounded) - np.log1p(-bounded)
-    return result
-
-
-def _logistic(logits: Doubles) -> Doubles:
-    result: Doubles = 1 / (1 + np.exp(-logits))
-    return result
+    bounded: Doubles = logit(np.clip(probability, _LEAST, 1 - _LEAST))
+    return bounded

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_a_transaction_that_hangs_is_found_and_can_be_ended(
     (found,) = hanging_transactions(settings, [topic], open_seconds=0, clock=lambda: time.time() + 60)
     assert (found.topic, found.partition, found.offset) == (topic, 1, 2)
     assert found.seconds == pytest.approx(60, abs=30)
-    monkeypatch.setattr(hanging_transactions, "__kwdefaults__", {"open_seconds": 0.0, "clock": time.time})
+    monkeypatch.setattr(doctor, "hanging_transactions", partial(hanging_transactions, open_seconds=0))
     check = doctor.CHECKS["transactions"]("transactions")
     assert check.health is doctor.Health.FAIL
     _, _, command = check.fix.split("`")[1].partition("aam ")
