@@ -15,26 +15,22 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from agents.connection_credentials import StoredCredentials
-from connectors.egress import Egress
+from agents.vendor_tools import VendorTools
 from connectors.errors import ActionRequired
-from connectors.limits import LimitBook
 from connectors.read_records import record_key
-from connectors.settings import ConnectorSettings
 from connectors.spec_files import load_spec
 from connectors.sync import Batch, EntityEnd, sync
 from connectors.sync_state import Position, StateKey
 from connectors.vendor import Access, Vendor
 from mapping.decode_json import decode
 from observability import metrics
-from registry.connections import Claim, Connections, StoredConnection
-from registry.secrets import Secrets
+from registry.connections import Claim, StoredConnection
 from schemas import headers as names
 from schemas.connector_spec import ConnectorSpec, EntitySpec
 from schemas.failures import AamError, InvalidRecord, Misconfigured, TransientError
 from topics.clients import as_aam_error
 from topics.dead_letter import Failure, dead_letter
 from topics.kafka_record import ConsumedRecord, OutgoingRecord
-from topics.names import TopicNames
 
 AGENT: Final = "sync_connectors"
 STAGE: Final = "sync connectors"
@@ -68,16 +64,10 @@ class SyncResult:
 
 
 @dataclass(frozen=True)
-class Tools:
+class Tools(VendorTools):
     """What all syncs of a process share."""
 
     producer: Producer
-    names: TopicNames
-    connections: Connections
-    secrets: Secrets
-    egress: Egress
-    book: LimitBook
-    settings: ConnectorSettings
 
 
 class ConnectionSync:

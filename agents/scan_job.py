@@ -17,24 +17,20 @@ from confluent_kafka import Message
 from agents.batch import backoff_seconds
 from agents.connection_credentials import StoredCredentials
 from agents.control_message import parse_message
+from agents.vendor_tools import VendorTools
 from connectors.discover_vendor import discover_each
 from connectors.discovery import DiscoveredEntity, schema_change
-from connectors.egress import Egress
 from connectors.errors import ActionRequired, VendorUnavailable
-from connectors.limits import LimitBook
-from connectors.settings import ConnectorSettings
 from connectors.spec_files import load_spec
 from connectors.vendor import Access, Vendor
-from registry.connections import Connections, StoredConnection
+from registry.connections import StoredConnection
 from registry.errors import RegistryMisconfigured, RegistryUnavailable
-from registry.secrets import Secrets
 from schemas import headers as header_names
 from schemas.connector_spec import ConnectorSpec
 from schemas.failures import AamError, InvalidRecord, Misconfigured, TransientError
 from schemas.messages import ScanJob
 from topics.dead_letter import Failure, dead_letter
 from topics.kafka_record import ConsumedRecord, Headers, last_header
-from topics.names import TopicNames
 
 log = logging.getLogger(__name__)
 
@@ -63,15 +59,9 @@ class Settled(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ScanTools:
+class ScanTools(VendorTools):
     """What all scans of a process share."""
 
-    names: TopicNames
-    connections: Connections
-    secrets: Secrets
-    egress: Egress
-    book: LimitBook
-    settings: ConnectorSettings
     patience_seconds: float = PATIENCE_SECONDS
     pause_seconds: float = PAUSE_SECONDS
 

@@ -21,13 +21,11 @@ from agents.scan_job import ScanTools, Settled, run_scan
 from agents.scan_queue import Lane, Place, QueuedJob, ScanQueue
 from agents.settings import WorkerSettings
 from agents.vendor_service import VendorService
-from connectors.egress import Egress
+from agents.vendor_tools import VendorTools
 from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
 from observability import metrics
-from registry.connections import Connections
-from registry.pool import Pool
-from registry.secrets import Secrets, SecretSettings
+from registry.secrets import SecretSettings
 from schemas.failures import InvalidRecord, TransientError
 from schemas.messages import ScanJob
 from topics.clients import as_aam_error, make_producer
@@ -57,24 +55,13 @@ class SchemaScans(VendorService):
         secrets: SecretSettings,
         book: LimitBook,
     ) -> None:
-        super().__init__(open_pool, settings)
-        self._kafka = kafka
+        super().__init__(kafka, open_pool, settings, secrets, book)
         self._worker = worker
-        self._secret_settings = secrets
-        self._book = book
 
-    async def serve(self, pool: Pool, egress: Egress) -> None:
+    async def serve(self, tools: VendorTools) -> None:
         """Takes jobs and does them, many at once."""
-        tools = ScanTools(
-            names=self._kafka.names,
-            connections=Connections(pool),
-            secrets=Secrets(pool, self._secret_settings),
-            egress=egress,
-            book=self._book,
-            settings=self._settings,
-        )
         consumer = group_consumer(self._kafka, self._worker, AGENT)
-        turn = Scanner(tools, consumer, make_producer(self._kafka))
+        turn = Scanner(ScanTools(**vars(tools)), consumer, make_producer(self._kafka))
         try:
             while not self.should_stop:
                 turn.step()

@@ -9,18 +9,12 @@ import logging
 from typing import Final
 
 from agents.connection_sync import ConnectionSync, Tools
-from agents.registry_access import OpenPool
 from agents.vendor_service import VendorService
-from connectors.egress import Egress
-from connectors.limits import LimitBook
-from connectors.settings import ConnectorSettings
+from agents.vendor_tools import VendorTools
 from observability import metrics
-from registry.connections import Claim, Connections
-from registry.pool import Pool
-from registry.secrets import Secrets, SecretSettings
+from registry.connections import Claim
 from schemas.failures import AamError
 from topics.clients import make_producer
-from topics.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
@@ -33,36 +27,16 @@ class ConnectionSyncs(VendorService):
 
     doing = "sync"
 
-    def __init__(
-        self,
-        kafka: KafkaSettings,
-        open_pool: OpenPool,
-        settings: ConnectorSettings,
-        secrets: SecretSettings,
-        book: LimitBook,
-    ) -> None:
-        super().__init__(open_pool, settings)
-        self._kafka = kafka
-        self._secret_settings = secrets
-        self._book = book
+    def __post_init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
     async def on_stop(self) -> None:
         await self._end_all()
 
-    async def serve(self, pool: Pool, egress: Egress) -> None:
+    async def serve(self, tools: VendorTools) -> None:
         """Claims what is due and syncs it, many at once."""
-        tools = Tools(
-            producer=make_producer(self._kafka),
-            names=self._kafka.names,
-            connections=Connections(pool),
-            secrets=Secrets(pool, self._secret_settings),
-            egress=egress,
-            book=self._book,
-            settings=self._settings,
-        )
         try:
-            await self._claim_and_run(tools)
+            await self._claim_and_run(Tools(**vars(tools), producer=make_producer(self._kafka)))
         finally:
             await self._end_all()
 

@@ -12,10 +12,15 @@ from confluent_kafka import KafkaException
 from mode import Service
 
 from agents.registry_access import OpenPool
+from agents.vendor_tools import VendorTools
 from connectors.egress import Egress
+from connectors.limits import LimitBook
 from connectors.settings import ConnectorSettings
+from registry.connections import Connections
 from registry.pool import Pool
+from registry.secrets import Secrets, SecretSettings
 from schemas.failures import AamError
+from topics.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +32,23 @@ class VendorService(Service):
 
     doing: str
 
-    def __init__(self, open_pool: OpenPool, settings: ConnectorSettings) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        open_pool: OpenPool,
+        settings: ConnectorSettings,
+        secrets: SecretSettings,
+        book: LimitBook,
+    ) -> None:
         super().__init__()
+        self._kafka = kafka
         self._open_pool = open_pool
         self._settings = settings
+        self._secret_settings = secrets
+        self._book = book
 
     @abstractmethod
-    async def serve(self, pool: Pool, egress: Egress) -> None:
+    async def serve(self, tools: VendorTools) -> None:
         """The work."""
 
     @Service.task
@@ -52,6 +67,16 @@ class VendorService(Service):
         pool = await asyncio.to_thread(opening.__enter__)
         try:
             async with Egress(self._settings) as egress:
-                await self.serve(pool, egress)
+                await self.serve(self._tools(pool, egress))
         finally:
             await asyncio.to_thread(opening.__exit__, None, None, None)
+
+    def _tools(self, pool: Pool, egress: Egress) -> VendorTools:
+        return VendorTools(
+            names=self._kafka.names,
+            connections=Connections(pool),
+            secrets=Secrets(pool, self._secret_settings),
+            egress=egress,
+            book=self._book,
+            settings=self._settings,
+        )

@@ -91,7 +91,7 @@ def sync(producer: FakeProducer, connections: FakeConnections, vendor: Any = str
     async def work() -> SyncResult:
         settings = ConnectorSettings(retry_attempts=1)
         egress = Egress(settings, transport=httpx.MockTransport(vendor))
-        tools = Tools(producer, NAMES, connections, FakeSecrets(), egress, LimitBook(), settings)  # type: ignore[arg-type]  # fakes
+        tools = Tools(NAMES, connections, FakeSecrets(), egress, LimitBook(), settings, producer)  # type: ignore[arg-type]  # fakes
         return await ConnectionSync(tools, CLAIM).run()
 
     return asyncio.run(work())
