@@ -105,7 +105,8 @@ class KafkaRecipe(Recipe):
         _format_once(run, folder, properties, data, durable=durable)
         if was_killed(data):
             say("fencing the broker of the last run, which was killed …")
-            fence_killed_broker(run[:-1], run[-1], folder, ports, os.environ)
+            if not fence_killed_broker(run[:-1], run[-1], folder, ports, os.environ):
+                say("it wasn't: if it had work in hand, `aam doctor` tells whether a transaction hangs")
         say(f"starting Apache Kafka {KAFKA_VERSION} …")
         return ServerCommand(
             name=self.name,

@@ -32,9 +32,9 @@ def was_killed(data: Path) -> bool:
 
 def fence_killed_broker(
     java: Sequence[str], arguments: str, folder: Path, ports: Sequence[int], env: Mapping[str, str]
-) -> None:
+) -> bool:
     """Run the controller alone until it has fenced the broker, or for as long as that could take: a broker that was
-    killed before it was of any use needs no fencing.
+    killed before it was of any use needs no fencing. Whether it was fenced.
 
     Args:
         java: the program and its options; `arguments` is the argument file with the class path.
@@ -52,7 +52,10 @@ def fence_killed_broker(
     )
     end = time.monotonic() + FENCING_SECONDS
     with OwnedProcess(command, remove=[]) as process:
-        while time.monotonic() < end and not (log.exists() and _FENCED in log.read_bytes()):
+        while time.monotonic() < end:
+            if log.exists() and _FENCED in log.read_bytes():
+                return True
             if process.ended:
                 raise Misconfigured(f"{command.name} ended while starting:\n{log_tail(log)}")
             time.sleep(POLL_SECONDS)
+    return False
