@@ -1,5 +1,5 @@
-"""The corpus that retrieval looks into, kept as the registry has it: seeds, and what people decided. From the latter is
-also learned, now and then, how far the matching model can be believed here.
+"""The corpus that retrieval looks into: reference mappings, and what the registry has, seeds and what people decided.
+From the latter is also learned, now and then, how far the matching model can be believed here.
 
 What one tenant's people decided about its own connectors helps that tenant alone; the rest is everybody's. Read anew
 when the mapping table shows that the registry has changed, and then only what differs is taken in.
@@ -20,6 +20,7 @@ from observability import metrics
 from registry.known_mappings import known_mappings
 from registry.novel_fields import NovelFieldStore
 from registry.pool import Pool
+from registry.reference_mappings import reference_mappings, with_reference
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class KnownFields:
     def _read(self, corpus: _TenantCorpus, owner: str, pool: Pool) -> None:
         started = self._clock()
         known = known_mappings(pool, tenant=None if owner == ANY_TENANT else owner)
-        corpus.update(KnownMapping(*one) for one in known)
+        corpus.update(KnownMapping(*one) for one in with_reference(known, reference_mappings()))
         seconds = self._clock() - started
         corpus.not_before = self._clock() + seconds / READING_SHARE
         metrics.CORPUS_FIELDS.set(len(corpus.corpus))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.console import write_json, write_line
+from cli.known_seeds import reference_rows
 from cli.made_labels import made_rows
 from cli.services import open_registry
 from inference.fit_matcher import fit_matcher
@@ -44,7 +45,7 @@ def calibrate(
         rows += _decisions()
     if not rows:
         raise Misconfigured("there is nothing to learn from: no row asks for one field")
-    model = fit_matcher(rows, LocalEmbedder(), simulated=made_rows())
+    model = fit_matcher(rows, LocalEmbedder(), reference=reference_rows(), simulated=made_rows())
     if out:
         write_model(model, out)
     else:

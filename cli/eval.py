@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.console import say, write_json, write_line, write_table
-from cli.known_seeds import seed_rows
+from cli.known_seeds import reference_rows, seed_rows
 from cli.made_labels import made_rows
 from inference.evaluate_matcher import Judged, Judgement, corrected_locally, judge, judge_refitted
 from inference.label_rows import LabelRow, read_labels, uses_our_model
@@ -49,7 +49,7 @@ def evaluate(
     if local and not labels:
         raise typer.BadParameter("only with --labels: nobody here has decided the seeds", param_hint="--local")
     rows = read_labels(labels) if labels else seed_rows()
-    judgement = _judge(rows, refit=refit, unseen=unseen, known=labels is not None)
+    judgement = _judge(rows, refit=refit, unseen=unseen)
     judged = corrected_locally(judgement.fields) if local else judgement.fields
     if not len(judged.mapped):
         raise Misconfigured("the labels ask for no field: none has direction `in` and `multi` 0")
@@ -73,16 +73,18 @@ def _by_origin(judged: Judged) -> dict[str, Judged]:
     return {str(origin): judged.only(judged.origins == origin) for origin in dict.fromkeys(judged.origins)}
 
 
-def _judge(rows: list[LabelRow], *, refit: bool, unseen: bool, known: bool) -> Judgement:
+def _judge(rows: list[LabelRow], *, refit: bool, unseen: bool) -> Judgement:
     ours = {origin for origin in {row.origin for row in rows} if uses_our_model(r for r in rows if r.origin == origin)}
 
     def seeds(origin: str) -> list[KnownMapping]:
-        return [row.known for row in seed_rows()] if known and origin in ours else []
+        return [row.known for row in [*seed_rows(), *reference_rows()]] if origin in ours else []
 
     embedder = LocalEmbedder()
-    if refit:
-        return judge_refitted(rows, embedder, seeds, by_origin=unseen, simulated=made_rows(), progress=say)
-    return judge(rows, load_model(), embedder, seeds)
+    if not refit:
+        return judge(rows, load_model(), embedder, seeds)
+    return judge_refitted(
+        rows, embedder, seeds, by_origin=unseen, reference=reference_rows(), simulated=made_rows(), progress=say
+    )
 
 
 def _both(judged: Judged) -> dict[str, object]:
@@ -105,6 +107,7 @@ def _print(name: str, judged: Judged, what: str) -> None:
 
 def _title(key: str) -> str:
     titles = {"accuracy_at_1": "accuracy@1", "mrr": "MRR", "ece": "ECE", "rag_hit_rate": "RAG hit rate"}
+    titles |= {"hit_precision": "precision of the hits", "unseen_hit_rate": "hits that nobody needs to see"}
     titles["nothing_precision"] = 'precision of a confident "nothing"'
     titles |= {f"{figure}_{band}": f"{figure} at {band:.2f}" for band in BANDS for figure in ("precision", "recall")}
     titles |= {f"coverage_{band}": f"coverage at {band:.2f}" for band in BANDS}

@@ -1,12 +1,15 @@
-"""The shipped seed mappings as labels: what they say of each source field, for evaluation and as a corpus."""
+"""The shipped seed and reference mappings as labels: what they say of each source field, for evaluation, as a corpus
+and to fit to."""
 
 from collections.abc import Iterator, Sequence
 
-from inference.label_rows import LabelRow
+from inference.label_rows import LabelRow, bare
 from mapping.mapping_set import MappingSet
+from registry.reference_mappings import reference_mappings
 from registry.seeds import load_seeds
 
 SEEDS = "shipped seeds"
+REFERENCE = "reference mappings"
 
 # what these write isn't one source field's own value
 _MADE_OF_SEVERAL = frozenset({"join", "split_name", "constant", "to_json"})
@@ -15,6 +18,23 @@ _MADE_OF_SEVERAL = frozenset({"join", "split_name", "constant", "to_json"})
 def seed_rows() -> list[LabelRow]:
     """One row per mapped path, and one per path that is known to be nothing and canonical entity of its set."""
     return [row for seeded in load_seeds() for row in set_rows(seeded)]
+
+
+def reference_rows() -> list[LabelRow]:
+    """One row per field of the reference vendors and what it is."""
+    return [
+        LabelRow(
+            vendor=known.connector,
+            vendor_entity=known.source_entity,
+            source_field=known.path,
+            source_type=None,
+            canonical_entity=known.canonical_entity,
+            canonical_field=known.canonical_field,
+            origin=REFERENCE,
+            same_name=known.canonical_field is not None and bare(known.path) == bare(known.canonical_field),
+        )
+        for known in reference_mappings()
+    ]
 
 
 def set_rows(known: MappingSet) -> Sequence[LabelRow]:
@@ -45,9 +65,5 @@ def _row(known: MappingSet, path: str, entity: str, field: str | None) -> LabelR
         canonical_entity=entity,
         canonical_field=field,
         origin=SEEDS,
-        same_name=field is not None and _bare(path) == _bare(field),
+        same_name=field is not None and bare(path) == bare(field),
     )
-
-
-def _bare(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())

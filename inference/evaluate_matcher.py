@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inference.fit_entities import entity_questions
 from inference.fit_matcher import fit_matcher, fold_of
-from inference.label_rows import LabelledEntity, LabelRow, questions, rival_entities
+from inference.label_rows import LabelledEntity, LabelRow, bare, questions, rival_entities, same_vendor
 from mapping.candidates import Embedder, KnownMapping
 from mapping.corpus import Corpus
 from mapping.entity_signals import EntityQuestion
@@ -81,6 +81,7 @@ def judge_refitted(
     seeds: Seeds,
     *,
     by_origin: bool,
+    reference: Sequence[LabelRow] = (),
     simulated: Sequence[LabelRow] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Judgement:
@@ -97,7 +98,9 @@ def judge_refitted(
         progress(f"fitting without {name}")
         held_out = {(row.origin, row.vendor) for row in groups[name]}
         others = [row for row in rows if (row.origin, row.vendor) not in held_out]
-        model = fit_matcher(others, embedder, simulated=simulated)
+        judged = {vendor for _, vendor in held_out}
+        elsewhere = [row for row in reference if not any(same_vendor(row.vendor, vendor) for vendor in judged)]
+        model = fit_matcher(others, embedder, reference=elsewhere, simulated=simulated)
         entities = [entity for key in sorted(held_out) for entity in asked[key]]
         parts.extend(_judgements(entities, rows, model, embedder, seeds))
     return _joined(parts)
@@ -146,10 +149,9 @@ def _judgements(
         known = [row.known for row in rows if row.origin == origin]
         seeded = list(seeds(origin))
         matcher = Matcher(model, embedder, Corpus([*seeded, *known]))
-        spellings = {_bare(mapping.connector): mapping.connector for mapping in seeded}
+        others = {mapping.connector for mapping in seeded}
         for vendor, asked in vendors.items():
-            hidden = {vendor, spellings.get(_bare(vendor), vendor)}
-            view = matcher.hiding(hidden)
+            view = matcher.hiding({vendor, *(other for other in others if same_vendor(vendor, other))})
             yield Judgement(
                 joined(_judge_fields(entity, view) for entity in asked),
                 joined(
@@ -174,7 +176,7 @@ def _judge_entity(question: EntityQuestion, gold: frozenset[str], origin: str, m
         nothing=np.array([1 - found.sum() for found in likely]),
         reciprocal_rank=np.where(mapped, 1 / (right.argmax() + 1), 0.0),
         mapped=mapped,
-        renamed=np.full(len(asked), _bare(question.source_entity) not in map(_bare, gold)),
+        renamed=np.full(len(asked), bare(question.source_entity) not in map(bare, gold)),
     )
 
 
@@ -195,7 +197,3 @@ def _judge_fields(entity: LabelledEntity, matcher: Matcher) -> Judged:
         mapped=mapped,
         renamed=np.array(entity.renamed),
     )
-
-
-def _bare(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())

@@ -92,6 +92,17 @@ def read_labels(path: Path) -> list[LabelRow]:
     return [_row(line) for line in lines if line["direction"] == "in" and line["multi"] in ("0", "")]
 
 
+def same_vendor(one: str, other: str) -> bool:
+    """Whether two names may be of one vendor: one begins with the other (`zoho`, `zoho_crm`), case and marks aside."""
+    one, other = bare(one), bare(other)
+    return one.startswith(other) or other.startswith(one)
+
+
+def bare(name: str) -> str:
+    """`name` without case and marks, by which two names are the same."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
 def data_hash(rows: Iterable[LabelRow]) -> str:
     """SHA-256 of the lines in order, in hexadecimal."""
     digest = hashlib.sha256()

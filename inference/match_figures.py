@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.evaluate_matcher import Judged
+from mapping.decide import Bands
 
 BANDS: Final = (0.95, 0.85)
-SETTLED: Final = 0.95  # from here on a mapping is active at once, and a "nothing" is believed
+# Of the shipped bands: from here on a mapping is in force, and a "nothing" is believed.
+IN_FORCE: Final = Bands().provisional
+NOTHING: Final = Bands().nothing
 BINS: Final = 10
 DRAWS: Final = 1000
 FIGURES: Final = (
@@ -21,9 +24,12 @@ FIGURES: Final = (
     "mrr",
     "ece",
     "rag_hit_rate",
+    "hit_precision",
+    "unseen_hit_rate",
     "nothing_precision",
     *(f"{figure}_{band}" for band in BANDS for figure in ("precision", "recall", "coverage")),
 )
+_TOLD: Final = ("accuracy_at_1", "mrr", "ece", "rag_hit_rate", "hit_precision", "unseen_hit_rate")
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +61,7 @@ def as_json(judged: Judged) -> dict[str, Any]:
     values = {name: figure.value for name, figure in figures(judged).items()}
     return {
         "fields": len(judged.mapped),
-        **{name: values[name] for name in ("accuracy_at_1", "mrr", "ece", "rag_hit_rate")},
+        **{name: values[name] for name in _TOLD},
         "bands": {
             f"{band:.2f}": {figure: values[f"{figure}_{band}"] for figure in ("precision", "recall", "coverage")}
             for band in BANDS
@@ -93,13 +99,16 @@ def _bins(probability: Floats) -> NDArray[np.int64]:
 def _sums(judged: Judged) -> tuple[Floats, list[str]]:
     """(vendors, names): what is summed up of each vendor's queries."""
     hit = judged.right & judged.mapped
-    sure_of_nothing = (judged.nothing >= SETTLED) & (judged.probability < SETTLED)
+    in_force = judged.probability >= IN_FORCE
+    sure_of_nothing = (judged.nothing >= NOTHING) & ~in_force
     columns: dict[str, NDArray[Any]] = {
         "queries": np.ones(len(judged.mapped)),
         "mapped": judged.mapped,
         "hits": hit,
         "reciprocal": judged.reciprocal_rank,
-        "settled": (judged.probability >= SETTLED) | sure_of_nothing,
+        "settled": in_force | sure_of_nothing,
+        "rightly": np.where(in_force, judged.right, sure_of_nothing & ~judged.mapped),
+        "unseen": (judged.probability >= Bands().active) | sure_of_nothing,
         "nothings": sure_of_nothing,
         "true_nothings": sure_of_nothing & ~judged.mapped,
     }
@@ -123,6 +132,8 @@ def _from_sums(sums: Floats, names: list[str]) -> dict[str, Floats]:
         "mrr": _ratio(total["reciprocal"], total["mapped"]),
         "ece": _ratio(np.sum([np.abs(total[f"off_{place}"]) for place in range(BINS)], axis=0), total["queries"]),
         "rag_hit_rate": _ratio(total["settled"], total["queries"]),
+        "hit_precision": _ratio(total["rightly"], total["settled"]),
+        "unseen_hit_rate": _ratio(total["unseen"], total["queries"]),
         "nothing_precision": _ratio(total["true_nothings"], total["nothings"]),
     }
     for band in BANDS:

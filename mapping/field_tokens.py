@@ -14,8 +14,9 @@ from mapping.concepts import Thesaurus, Words
 NAME_CHARACTERS: Final = 240
 WORDS_OF_A_NAME: Final = 24
 _GLUED: Final = 6
-_SHORT_PARTS: Final = frozenset({"id", "at", "by", "on", "to", "is", "of", "cd", "dt", "nm"})
-_EMPTY_WORDS: Final = frozenset({"the", "of", "a", "an", "is", "hs", "utc", "gmt", "c", "cf"})
+_SHORT_PARTS: Final = frozenset({"id", "at", "by", "on", "to", "is", "of", "cd", "dt", "nm", "or"})
+# "1" is the first of several, so the one that is meant
+_EMPTY_WORDS: Final = frozenset({"the", "of", "a", "an", "is", "hs", "utc", "gmt", "c", "cf", "1"})
 _MEMO: Final = 100_000
 
 _SEPARATORS: Final = re.compile(r"[\[\]\"'.>/\\|]+")

@@ -18,6 +18,7 @@ from mapping.candidates import FieldDescription, TargetField
 from mapping.competition import lead, rank
 from mapping.concepts import Words
 from mapping.evidence import Evidence, TargetEvidence
+from mapping.field_groups import group_signals, groups_of
 from mapping.field_tokens import Tokenizer
 from mapping.field_types import (
     FAMILIES,
@@ -76,6 +77,7 @@ class PairReader:
             **self._judged_signals(source.core),
             **_type_signals(question, target, known),
         }
+        evidence |= self._group_signals(question, known, own, evidence["known_best"])
         mixed = np.maximum(own, evidence["known_best"]) + 0.2 * evidence["known_share"]
         rivals = {"mixed": mixed, "known_share": evidence["known_share"], "blend_whole": grids["blend_whole"]}
         found = {**grids, **evidence, **_rivals(rivals)}
@@ -131,6 +133,15 @@ class PairReader:
             "target_covered": np.add.reduceat(by_source * target_weights, target_starts, axis=1) / target_total,
             "target_unsaid": np.add.reduceat((1 - by_source) * target_weights, target_starts, axis=1),
         }
+
+    def _group_signals(self, question: Question, known: TargetEvidence, own: Floats, best: Floats) -> Grids:
+        groups, members = groups_of([field.path for field in question.fields])
+        named = self._reader.read([self._tokenizer.name(member) for member in members])
+        grouped = np.array(["." in target.name for target in question.targets])
+        alike = np.maximum(own, best)
+        by_member = np.where(grouped, _best(blend(named, known.core), known.counts[:, :-1] > 0), alike)
+        alike = np.maximum(alike, by_member)
+        return {"member_best": alike, **group_signals(groups, [target.name for target in question.targets], alike)}
 
     def _judged_signals(self, core: Names) -> Grids:
         counts = np.array([self._evidence.judged(words) for words in core.words], np.float32).reshape(-1, 2)
@@ -251,7 +262,9 @@ def _static_signals(question: Question, source: _Variants, target: _Variants) ->
     depth = np.array([min(path.count("."), 4) for path in paths], np.float32)[:, None]
     target_depth = np.array([min(name.count("."), 4) for name in names], np.float32)[None, :]
     lists = np.array(["[]" in path for path in paths], np.float32)[:, None]
+    described = np.array([bool(target.synonyms) for target in question.targets], np.float32)[None, :]
     grids: Grids = {"depth": depth, "target_depth": target_depth, "deeper": depth - target_depth, "in_list": lists}
+    grids["described"] = described
     tests: Mapping[str, tuple[list[bool], list[bool]]] = {
         "id": ([looks_like_id(w) for w in source.whole.words], [looks_like_id(w) for w in target.whole.words]),
         "time": ([looks_like_time(w) for w in source.whole.words], [looks_like_time(w) for w in target.whole.words]),

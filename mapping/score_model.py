@@ -1,8 +1,9 @@
 """The fitted model that turns signals into calibrated probabilities: data, shipped with AAM, evaluated by numpy alone.
 
 First a logistic regression over all signals of a pair; then boosted trees over its score, how that stands among its
-rivals, and some signals again. A second set of trees tells how likely a field has no counterpart at all, and a second
-logistic regression which entity a source entity is. The fit is `inference.fit_matcher`; its card says on what.
+rivals, and some signals again. A second set of trees tells how likely a field has no counterpart at all, which is then
+averaged with what the best candidate leaves over; a second logistic regression tells which entity a source entity is.
+The fit is `inference.fit_matcher`; its card says on what.
 """
 
 import gzip
@@ -21,10 +22,11 @@ from mapping.sparse_rows import Floats
 from mapping.trees import Doubles, Trees
 from schemas.failures import Misconfigured
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 CANDIDATES: Final = 8  # of a field go to the second stage
 
 _FILE: Final = Path(__file__).parent / "model" / "match_model.json.gz"
+_LEFT_OVER: Final = 0.75  # of the logit of "nothing" is what the best candidate leaves over, the rest its own trees'
 _NEVER: Final = -30.0  # logit of what the second stage doesn't see
 
 # signals that the second stage sees again, with the sign that its trees must keep: no name that is more alike, and no
@@ -58,6 +60,10 @@ SECOND_STAGE: Final[Mapping[str, int]] = {
     "elsewhere_support": 1,
     "elsewhere_share": 1,
     "usual": 1,
+    "member_best": 1,
+    "group_rest": 1,
+    "group_lead": 1,
+    "group_first": 1,
     "type_fit": 1,
     "type_chance": 1,
     "foreign_words": -1,
@@ -77,6 +83,7 @@ SECOND_STAGE: Final[Mapping[str, int]] = {
     "differs_flag": 0,
     "differs_url": 0,
     "is_id": 0,
+    "described": 0,
 }
 _RIVALRY: Final = (1, 1, 1, -1, -1, -1, -1)  # signs of what `second_stage` puts before them
 SECOND_STAGE_SIGNS: Final = (*_RIVALRY, *SECOND_STAGE.values())
@@ -115,8 +122,7 @@ class Logistic:
 class MatchModel:
     """One fit. `version` names it wherever a probability is stored.
 
-    `words` (word → vendors that use it, of `vendors`) is what names are split and weighed by. `caution` is the share of
-    the logistic's logit in the result: it knows less, and errs less on vocabularies that the fit didn't see.
+    `words` (word → vendors that use it, of `vendors`) is what names are split and weighed by.
     """
 
     version: str
@@ -125,7 +131,6 @@ class MatchModel:
     logistic: Logistic
     trees: Trees
     nothing: Trees
-    caution: float
     entities: Logistic
     card: Mapping[str, Any]
 
@@ -135,11 +140,11 @@ class MatchModel:
         best = best_candidates(blend)
         rows = second_stage(logits, grids, best)
         judged = self.trees.predict(rows.reshape(-1, rows.shape[-1])).reshape(best.shape)
-        mixed = (1 - self.caution) * judged + self.caution * np.take_along_axis(logits, best, axis=1)
         result = np.full(logits.shape, _NEVER)
-        np.put_along_axis(result, best, mixed, axis=1)
+        np.put_along_axis(result, best, judged, axis=1)
         right = sigmoid(result)
-        nothing = sigmoid(self.nothing.predict(nothing_signals(logits, grids)))
+        by_itself = self.nothing.predict(nothing_signals(logits, grids))
+        nothing = sigmoid(_LEFT_OVER * -result.max(axis=1) + (1 - _LEFT_OVER) * by_itself)
         return right, np.minimum(nothing, 1 - right.max(axis=1))
 
     def entity_probabilities(self, grids: Mapping[str, Floats]) -> Doubles:
@@ -156,7 +161,6 @@ class MatchModel:
             "card": dict(self.card),
             "vendors": self.vendors,
             "words": dict(self.words),
-            "caution": self.caution,
             "logistic": asdict(self.logistic),
             "entities": asdict(self.entities),
             "trees": self.trees.to_json(),
@@ -176,7 +180,6 @@ class MatchModel:
             entities=Logistic.from_json(data["entities"]),
             trees=Trees.from_json(data["trees"]),
             nothing=Trees.from_json(data["nothing"]),
-            caution=data["caution"],
             card=data["card"],
         )
 
@@ -242,11 +245,16 @@ _NOTHING: Final = (
     ("nothing_exact", "max", 1),
     ("nothing_elsewhere", "max", 1),
     ("nothing_share", "max", 1),
+    ("member_best", "max", -1),
+    ("group_rest", "max", 0),
+    ("group_lead", "max", 0),
+    ("group_first", "max", 0),
     ("type_fit", "max", -1),
     ("depth", "max", 0),
     ("in_list", "max", 0),
     ("is_id", "max", 0),
     ("is_time", "max", 0),
+    ("described", "max", 0),
 )
 NOTHING_SIGNS: Final = (-1, -1, -1, -1, *(sign for _, _, sign in _NOTHING))
 

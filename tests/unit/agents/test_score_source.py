@@ -153,6 +153,8 @@ def test_the_corpus_follows_the_registry_and_reads_no_more_than_changes(monkeypa
     clock = [0.0]
     reads: list[str | None] = []
     stored = [KnownField("a", "e", "x", None, "customer", "emails"), KnownField("b", "e", "y", None, "customer", None)]
+    # of two reference vendors, one has a namesake here that people have decided about
+    reference = [KnownField(name, "e", "y", None, "customer", "emails", True) for name in ("b", "r")]
 
     def read(_pool: Any, tenant: str | None = None) -> list[KnownField]:
         reads.append(tenant)
@@ -160,11 +162,12 @@ def test_the_corpus_follows_the_registry_and_reads_no_more_than_changes(monkeypa
         return list(stored)
 
     monkeypatch.setattr(known_fields, "known_mappings", read)
+    monkeypatch.setattr(known_fields, "reference_mappings", lambda: reference)
     monkeypatch.setattr(known_fields, "NovelFieldStore", Teaching)
     known = KnownFields(FakeMatcher, TARGETS, clock=lambda: clock[0])
     table = MappingTable(1, 1, {SET.key: SET})
     corpus: Corpus = known.matcher("acme", table, None).corpus  # type: ignore[arg-type, attr-defined]
-    assert len(corpus) == 2
+    assert {(m.connector, m.canonical_field) for m in corpus} == {("a", "emails"), ("b", None), ("r", "emails")}
     stored[1] = KnownField("b", "e", "y", None, "customer", "phones")
     newer = MappingTable(1, 2, {SET.key: SET})
     known.matcher("acme", newer, None)  # type: ignore[arg-type]

@@ -62,6 +62,7 @@ def test_the_same_rows_give_the_same_bytes_and_survive_them(tmp_path: Path, mode
         "embedder": "letters",
         "data_sha256": data_hash(_rows()),
         "rows": 120,
+        "reference_rows": 0,
         "simulated_rows": 0,
     }
 
@@ -73,6 +74,18 @@ def test_simulated_rows_teach_but_bring_no_words(model: MatchModel) -> None:
     assert taught.version != model.version
     assert taught.logistic.weights != model.logistic.weights
     assert taught.entities.weights != model.entities.weights
+
+
+def test_reference_rows_teach_but_not_about_their_own_vendor() -> None:
+    others = [replace(row, origin="other lab", vendor=f"{row.vendor}b") for row in _rows()]
+    of_lab = [replace(row, origin="reference", vendor=f"{row.vendor}_crm") for row in _rows()]
+    plain, taught = (
+        judge_refitted([*_rows(), *others], LetterEmbedder(), lambda _: (), by_origin=True, reference=rows).fields
+        for rows in ((), of_lab)
+    )
+    changed = plain.probability != taught.probability
+    assert changed[plain.origins == "other lab"].any()
+    assert not changed[plain.origins == "lab"].any()
 
 
 def test_simulated_rows_alone_are_no_labels() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.label_rows import COLUMNS, questions, read_labels, uses_our_model
+from inference.label_rows import COLUMNS, questions, read_labels, same_vendor, uses_our_model
 from schemas.failures import Misconfigured
 
 LINES = (
@@ -41,3 +41,17 @@ def test_labels_of_our_own_model_are_known_as_such(tmp_path: Path) -> None:
     path.write_text(f"{LINES[0]}\nacme,person,fname,,contact,first_name,lab,0,0,in\n", encoding="utf-8")
     assert uses_our_model(read_labels(path))
     assert len(questions(read_labels(path))[0].question.targets) > 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("zoho", "zoho_crm", True),
+        ("Zendesk-Sell", "zendesk", True),
+        ("box", "dropbox", False),
+        ("jira", "linear", False),
+    ],
+)
+def test_vendors_are_the_same_if_one_name_begins_with_the_other(one: str, other: str, same: bool) -> None:
+    assert same_vendor(one, other) is same
+    assert same_vendor(other, one) is same

@@ -24,7 +24,9 @@ def test_figures_are_as_counted_by_hand() -> None:
         "accuracy_at_1": 1.0,
         "mrr": 1.0,
         "ece": pytest.approx((abs(0.99 + 0.96 + 0.90 - 2) + 0.02) / 4),
-        "rag_hit_rate": 0.75,
+        "rag_hit_rate": 1.0,
+        "hit_precision": 0.75,
+        "unseen_hit_rate": 0.75,
         "bands": {
             "0.95": {"precision": 0.5, "recall": 0.5, "coverage": 0.5},
             "0.85": {"precision": pytest.approx(2 / 3), "recall": 1.0, "coverage": 0.75},

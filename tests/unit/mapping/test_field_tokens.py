@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from mapping.concepts import load_thesaurus
 from mapping.field_tokens import WORDS_OF_A_NAME, Tokenizer, singular
 
-KNOWN = dict.fromkeys(("number", "of", "employee", "close", "date", "email", "photo", "owner", "last", "modified"), 5)
+KNOWN = dict.fromkeys(
+    ("number", "of", "employee", "close", "date", "email", "photo", "owner", "last", "modified", "state", "province"), 5
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,8 @@ def tokenizer() -> Tokenizer:
         ("employeecd", "employee code"),
         ("ownerstat", "owner status"),
         ("updatedDateUTC", "updated date"),
+        ("address1_stateorprovince", "address state or province"),
+        ("phone2", "phone 2"),
         ("größe", "größe"),
         ("", ""),
         ("🎉", ""),

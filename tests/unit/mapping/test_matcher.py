@@ -9,6 +9,7 @@ import pytest
 
 from mapping.candidates import FieldDescription, KnownMapping, TargetField, Vectors
 from mapping.corpus import Corpus
+from mapping.decide import Bands
 from mapping.matcher import Matcher
 from mapping.score_model import load_model, write_model
 
@@ -88,13 +89,13 @@ def test_what_some_vendors_agree_about_is_sure_whatever_the_name() -> None:
         ]
         matcher = Matcher(load_model(), LetterEmbedder(), Corpus(known))
         name, other = matcher.match_fields("new", "person", "customer", _fields("rufzeichen", "kennung"), TARGETS)
-        assert name.candidates[0].target.name == "last_name"
+        assert name.candidates[0].target.name == "last_name" or not vendors
         return name.candidates[0].probability, other.nothing
 
-    one, few, many = asked(1), asked(3), asked(12)
-    assert one[1] < few[1] < many[1]
+    nobody, one, few, many = asked(0), asked(1), asked(3), asked(12)
+    assert nobody[1] < one[1] < few[1] < many[1]
     assert min(few) > 0.95
-    assert one[1] < 0.95
+    assert nobody[1] < Bands().nothing
 
 
 def test_what_others_know_as_nothing_is_likelier_nothing(matcher: Matcher) -> None:
