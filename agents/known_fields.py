@@ -24,7 +24,7 @@ from registry.reference_mappings import reference_mappings, with_reference
 
 log = logging.getLogger(__name__)
 
-TENANTS_KEPT: Final = 8
+TENANTS_KEPT: Final = 4  # a corpus with its indexes takes some 90 MB
 # Reading takes at most this share of the time.
 READING_SHARE: Final = 0.1
 # So many more fields decided make it worth while to learn anew how far the model can be believed.

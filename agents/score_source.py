@@ -15,6 +15,7 @@ from agents.mapping_cache import MappingTable
 from inference.choose_embedder import choose_embedder
 from inference.settings import InferenceSettings
 from mapping.candidates import targets_of
+from mapping.corpus import Corpus
 from mapping.decide import Bands, Verdict, decide_entity, decide_fields
 from mapping.gather_evidence import (
     SeenField,
@@ -149,7 +150,7 @@ def load_scorer(settings: InferenceSettings, bands: Bands) -> SourceScorer:
     """The shipped model with the embedder of the settings. Slow. Raises ModelMisconfigured."""
     model, embedder = load_model(), choose_embedder(settings)
     targets = {name: targets_of(entity) for name, entity in load_entities().items()}
-    return SourceScorer(KnownFields(lambda corpus: Matcher(model, embedder, corpus), targets), bands=bands)
+    return SourceScorer(KnownFields(Matcher(model, embedder, Corpus()).over, targets), bands=bands)
 
 
 def chunks(fields: Sequence[FieldEvidence]) -> Iterator[tuple[FieldEvidence, ...]]:

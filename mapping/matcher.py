@@ -83,6 +83,14 @@ class Matcher:
         self._local = fit_local(jackknife(self, self._corpus, targets))
         return self._local.fields
 
+    def over(self, corpus: Corpus) -> "Matcher":
+        """A matcher of another corpus, which shares with this one what it has read of names."""
+        other = copy(self)
+        other._corpus = corpus
+        other._local = LocalCalibration()
+        other._evidence = Evidence(corpus, self._tokenizer, self._reader)
+        return other
+
     def hiding(self, connectors: Iterable[str]) -> "Matcher":
         """The same matcher without what the corpus knows of these connectors: how well it would do on them."""
         view = copy(self)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,15 @@ def test_the_same_question_has_the_same_answer(matcher: Matcher) -> None:
     assert matcher.match_fields("new", "p", "customer", fields, TARGETS) == again.match_fields(
         "new", "p", "customer", fields, TARGETS
     )
+
+
+def test_over_another_corpus_it_answers_as_one_of_its_own(matcher: Matcher) -> None:
+    other = [replace(mapping, connector="else", path=f"the {mapping.path}") for mapping in KNOWN]
+    matcher.calibrate({"customer": TARGETS})
+    fields = _fields("first_name", "the email", "etag")
+    views = matcher.over(Corpus(other)), Matcher(load_model(), LetterEmbedder(), Corpus(other)), matcher
+    shared, fresh, first = (view.match_fields("new", "person", "customer", fields, TARGETS) for view in views)
+    assert shared == fresh != first
 
 
 def test_a_hidden_vendor_is_no_evidence(matcher: Matcher) -> None:
