@@ -37,6 +37,7 @@ from registry.lookup import find_mappings
 from registry.mapping_store import MappingStore
 from registry.migrate import migrate
 from registry.pool import Pool, open_pool
+from registry.reference_mappings import reference_mappings, with_reference
 from registry.seeds import load_seeds
 from registry.settings import RegistrySettings
 from sandbox.server import running_sandbox
@@ -279,7 +280,7 @@ def _cached_lookups(bench: Bench, truths: Sequence[Truth]) -> float:
 
 def _retrieval(pool: Pool, truths: Sequence[Truth]) -> float:
     """Fields a second that two processes match, with the corpus as it is now; both start at once, warmed up."""
-    known = known_mappings(pool)
+    known = with_reference(known_mappings(pool), reference_mappings())
     half = len(truths) // 2
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         parts = list(processes.map(_match, [known, known], [truths[:half], truths[half:]]))

@@ -5,7 +5,8 @@ Names as such, known mappings, types, and the competition between them. What the
 tells who collected them.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,7 @@ from mapping.competition import lead, rank
 from mapping.concepts import Words
 from mapping.evidence import Evidence, TargetEvidence
 from mapping.field_groups import group_signals, groups_of
-from mapping.field_tokens import Tokenizer
+from mapping.field_tokens import NAME_CHARACTERS, Tokenizer
 from mapping.field_types import (
     FAMILIES,
     family_of,
@@ -35,6 +36,7 @@ from mapping.sparse_rows import Floats
 
 _KERNEL: Final = 0.06  # how fast a known name counts less as it differs, in similarity
 _NEAR: Final = 0.93
+_MARKS: Final = re.compile(r"[\W_]+")
 _SAME: Final = 0.9999  # the same words, rounding aside
 
 Grids = dict[str, Floats]
@@ -265,6 +267,8 @@ def _static_signals(question: Question, source: _Variants, target: _Variants) ->
     described = np.array([bool(target.synonyms) for target in question.targets], np.float32)[None, :]
     grids: Grids = {"depth": depth, "target_depth": target_depth, "deeper": depth - target_depth, "in_list": lists}
     grids["described"] = described
+    grids["same_bare"] = _spelt_the_same(paths, names)
+    grids["same_bare_last"] = _spelt_the_same(map(_last_step, paths), map(_last_step, names))
     tests: Mapping[str, tuple[list[bool], list[bool]]] = {
         "id": ([looks_like_id(w) for w in source.whole.words], [looks_like_id(w) for w in target.whole.words]),
         "time": ([looks_like_time(w) for w in source.whole.words], [looks_like_time(w) for w in target.whole.words]),
@@ -280,6 +284,17 @@ def _static_signals(question: Question, source: _Variants, target: _Variants) ->
         grids[f"both_{name}"] = left * right
         grids[f"differs_{name}"] = np.abs(left - right)
     return grids
+
+
+def _spelt_the_same(paths: Iterable[str], names: Iterable[str]) -> Floats:
+    """(paths, names): 1 where only case and marks differ."""
+    left, right = ([_MARKS.sub("", text[-NAME_CHARACTERS:]).lower() for text in texts] for texts in (paths, names))
+    same: Floats = (np.array(left)[:, None] == np.array(right)[None, :]).astype(np.float32)
+    return same
+
+
+def _last_step(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _rivals(scores: Grids) -> Grids:

@@ -26,7 +26,7 @@ FORMAT: Final = 3
 CANDIDATES: Final = 8  # of a field go to the second stage
 
 _FILE: Final = Path(__file__).parent / "model" / "match_model.json.gz"
-_LEFT_OVER: Final = 0.75  # of the logit of "nothing" is what the best candidate leaves over, the rest its own trees'
+_LEFT_OVER: Final = 0.9  # of the logit of "nothing" is what the best candidate leaves over, the rest its own trees'
 _NEVER: Final = -30.0  # logit of what the second stage doesn't see
 
 # signals that the second stage sees again, with the sign that its trees must keep: no name that is more alike, and no
@@ -44,6 +44,8 @@ SECOND_STAGE: Final[Mapping[str, int]] = {
     "meaning_last": 1,
     "same_core": 1,
     "same_whole": 1,
+    "same_bare": 1,
+    "same_bare_last": 1,
     "winkler_core": 1,
     "meaning_last_whole": 1,
     "field_covered": 1,
