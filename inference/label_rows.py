@@ -94,8 +94,8 @@ def read_labels(path: Path) -> list[LabelRow]:
 
 def same_vendor(one: str, other: str) -> bool:
     """Whether two names may be of one vendor: one begins with the other (`zoho`, `zoho_crm`), case and marks aside."""
-    one, other = bare(one), bare(other)
-    return one.startswith(other) or other.startswith(one)
+    short, long = sorted((bare(one), bare(other)), key=len)
+    return long.startswith(short) and bool(short or not long)
 
 
 def bare(name: str) -> str:

@@ -45,10 +45,11 @@ def group_signals(groups: Sequence[Group], targets: Sequence[str], alike: Floats
         members[group].append(row)
     for columns in _target_groups(targets):
         matched = {group: _matched(strength[np.ix_(rows, columns)]) for group, rows in members.items()}
+        *_, second, best = 0.0, *sorted(matched.values())
         before = 0.0
         for group, rows in members.items():
             place = np.ix_(rows, columns)
-            others = max((value for other, value in matched.items() if other != group), default=0.0)
+            others = second if matched[group] == best else best
             rest = matched[group] - strength[place].max(axis=1, keepdims=True)
             signals["group_rest"][place] = np.maximum(rest, 0)
             signals["group_lead"][place] = matched[group] - others

@@ -138,11 +138,12 @@ class PairReader:
 
     def _group_signals(self, question: Question, known: TargetEvidence, own: Floats, best: Floats) -> Grids:
         groups, members = groups_of([field.path for field in question.fields])
-        named = self._reader.read([self._tokenizer.name(member) for member in members])
-        grouped = np.array(["." in target.name for target in question.targets])
         alike = np.maximum(own, best)
-        by_member = np.where(grouped, _best(blend(named, known.core), known.counts[:, :-1] > 0), alike)
-        alike = np.maximum(alike, by_member)
+        grouped = np.array(["." in target.name for target in question.targets])
+        if grouped.any():
+            named = self._reader.read([self._tokenizer.name(member) for member in members])
+            by_member = _best(blend(named, known.core), (known.counts[:, :-1] > 0) & grouped)
+            alike = np.where(grouped, np.maximum(alike, by_member), alike)
         return {"member_best": alike, **group_signals(groups, [target.name for target in question.targets], alike)}
 
     def _judged_signals(self, core: Names) -> Grids:

@@ -50,6 +50,7 @@ def test_labels_of_our_own_model_are_known_as_such(tmp_path: Path) -> None:
         ("Zendesk-Sell", "zendesk", True),
         ("box", "dropbox", False),
         ("jira", "linear", False),
+        ("!", "jira", False),
     ],
 )
 def test_vendors_are_the_same_if_one_name_begins_with_the_other(one: str, other: str, same: bool) -> None:
