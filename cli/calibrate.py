@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.console import write_json, write_line
-from cli.known_seeds import reference_rows
+from cli.known_seeds import known_rows, reference_rows
 from cli.made_labels import made_rows
 from cli.services import open_registry
 from inference.fit_matcher import fit_matcher
@@ -58,17 +58,4 @@ def calibrate(
 
 def _decisions() -> list[LabelRow]:
     with open_registry() as pool:
-        found = known_mappings(pool)
-    return [
-        LabelRow(
-            vendor=known.connector,
-            vendor_entity=known.source_entity,
-            source_field=known.path,
-            source_type=known.json_type,
-            canonical_entity=known.canonical_entity,
-            canonical_field=known.canonical_field,
-            origin=DECISIONS,
-            same_name=False,
-        )
-        for known in found
-    ]
+        return known_rows(known_mappings(pool), DECISIONS)

@@ -1,10 +1,12 @@
 """The shipped seed and reference mappings as labels: what they say of each source field, for evaluation, as a corpus
 and to fit to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from inference.label_rows import LabelRow, bare
+from inference.label_rows import LabelRow
+from mapping.field_tokens import bare
 from mapping.mapping_set import MappingSet
+from registry.known_mappings import KnownField
 from registry.reference_mappings import reference_mappings
 from registry.seeds import load_seeds
 
@@ -22,18 +24,23 @@ def seed_rows() -> list[LabelRow]:
 
 def reference_rows() -> list[LabelRow]:
     """One row per field of the reference vendors and what it is."""
+    return known_rows(reference_mappings(), REFERENCE)
+
+
+def known_rows(known: Iterable[KnownField], origin: str) -> list[LabelRow]:
+    """One row per known field."""
     return [
         LabelRow(
-            vendor=known.connector,
-            vendor_entity=known.source_entity,
-            source_field=known.path,
-            source_type=None,
-            canonical_entity=known.canonical_entity,
-            canonical_field=known.canonical_field,
-            origin=REFERENCE,
-            same_name=known.canonical_field is not None and bare(known.path) == bare(known.canonical_field),
+            vendor=one.connector,
+            vendor_entity=one.source_entity,
+            source_field=one.path,
+            source_type=one.json_type,
+            canonical_entity=one.canonical_entity,
+            canonical_field=one.canonical_field,
+            origin=origin,
+            same_name=one.canonical_field is not None and bare(one.path) == bare(one.canonical_field),
         )
-        for known in reference_mappings()
+        for one in known
     ]
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from inference.fit_entities import entity_questions
 from inference.fit_matcher import fit_matcher, fold_of
-from inference.label_rows import LabelledEntity, LabelRow, bare, questions, rival_entities, same_vendor
+from inference.label_rows import LabelledEntity, LabelRow, questions, rival_entities, same_vendor
 from mapping.candidates import Embedder, KnownMapping
 from mapping.corpus import Corpus
 from mapping.entity_signals import EntityQuestion
+from mapping.field_tokens import bare
 from mapping.local_calibration import Outcomes, fit_local
 from mapping.matcher import Matcher
 from mapping.score_model import MatchModel

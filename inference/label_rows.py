@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from mapping.candidates import FieldDescription, KnownMapping, TargetField, targets_of
+from mapping.field_tokens import bare
 from mapping.pair_features import Question
 from schemas.canonical_model import load_entities
 from schemas.failures import Misconfigured
@@ -96,11 +97,6 @@ def same_vendor(one: str, other: str) -> bool:
     """Whether two names may be of one vendor: one begins with the other (`zoho`, `zoho_crm`), case and marks aside."""
     short, long = sorted((bare(one), bare(other)), key=len)
     return long.startswith(short) and bool(short or not long)
-
-
-def bare(name: str) -> str:
-    """`name` without case and marks, by which two names are the same."""
-    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def data_hash(rows: Iterable[LabelRow]) -> str:

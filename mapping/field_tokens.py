@@ -19,6 +19,7 @@ _SHORT_PARTS: Final = frozenset({"id", "at", "by", "on", "to", "is", "of", "cd",
 _EMPTY_WORDS: Final = frozenset({"the", "of", "a", "an", "is", "hs", "utc", "gmt", "c", "cf", "1"})
 _MEMO: Final = 100_000
 
+_MARKS: Final = re.compile(r"[\W_]+")
 _SEPARATORS: Final = re.compile(r"[\[\]\"'.>/\\|]+")
 _ASCII_WORD: Final = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _ANY_WORD: Final = re.compile(r"[^\W\d_]+|\d+")
@@ -128,6 +129,11 @@ class Tokenizer:
         if len(part) < 3:
             return part in _SHORT_PARTS
         return part in self._known or singular(part) in self._known or part in self._thesaurus.abbreviations
+
+
+def bare(name: str) -> str:
+    """`name` without case and marks, by which two names are spelt the same."""
+    return _MARKS.sub("", name).lower()
 
 
 def singular(word: str) -> str:

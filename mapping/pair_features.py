@@ -5,7 +5,6 @@ Names as such, known mappings, types, and the competition between them. What the
 tells who collected them.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +19,7 @@ from mapping.competition import lead, rank
 from mapping.concepts import Words
 from mapping.evidence import Evidence, TargetEvidence
 from mapping.field_groups import group_signals, groups_of
-from mapping.field_tokens import NAME_CHARACTERS, Tokenizer
+from mapping.field_tokens import NAME_CHARACTERS, Tokenizer, bare
 from mapping.field_types import (
     FAMILIES,
     family_of,
@@ -36,7 +35,6 @@ from mapping.sparse_rows import Floats
 
 _KERNEL: Final = 0.06  # how fast a known name counts less as it differs, in similarity
 _NEAR: Final = 0.93
-_MARKS: Final = re.compile(r"[\W_]+")
 _SAME: Final = 0.9999  # the same words, rounding aside
 
 Grids = dict[str, Floats]
@@ -289,7 +287,7 @@ def _static_signals(question: Question, source: _Variants, target: _Variants) ->
 
 def _spelt_the_same(paths: Iterable[str], names: Iterable[str]) -> Floats:
     """(paths, names): 1 where only case and marks differ."""
-    left, right = ([_MARKS.sub("", text[-NAME_CHARACTERS:]).lower() for text in texts] for texts in (paths, names))
+    left, right = ([bare(text[-NAME_CHARACTERS:]) for text in texts] for texts in (paths, names))
     same: Floats = (np.array(left)[:, None] == np.array(right)[None, :]).astype(np.float32)
     return same
 
