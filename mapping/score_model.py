@@ -2,7 +2,7 @@
 
 First a logistic regression over all signals of a pair; then boosted trees over its score, how that stands among its
 rivals, and some signals again. A second set of trees tells how likely a field has no counterpart at all, which is then
-averaged with what the best candidate leaves over; a second logistic regression tells which entity a source entity is.
+weighed with what the best candidate leaves over; a second logistic regression tells which entity a source entity is.
 The fit is `inference.fit_matcher`; its card says on what.
 """
 
